@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+# Warnings, sanitizers, linker and compiler cache: the same for every module.
+find_program(CCACHE ccache)
+if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+endif()
+
+add_compile_options(-Wall -Wextra -Wvla -Wnon-virtual-dtor -Wsign-compare)
+option(TOKAMAK_WERROR "Warnings are errors" ON)
+if(TOKAMAK_WERROR)
+  add_compile_options(-Werror)
+endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # GCC 12 reports these inside its own standard library at -O2 and above.
+  add_compile_options(-Wno-restrict -Wno-maybe-uninitialized -Wno-stringop-overflow -Wno-array-bounds -Wno-stringop-overread -Wno-dangling-pointer)
+endif()
+
+if(TOKAMAK_SANITIZE)
+  add_compile_options(-fsanitize=${TOKAMAK_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${TOKAMAK_SANITIZE})
+endif()
+
+find_program(MOLD mold)
+if(MOLD AND NOT TOKAMAK_SANITIZE)
+  add_link_options(-fuse-ld=mold)
+endif()
+add_link_options(-Wl,--as-needed)

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <array>
+#include <atomic>
+#include <filesystem>
+#include <stdexcept>
+
+#include <gtest/gtest.h>
+
+#include "tokamak/base/fields.h"
+#include "tokamak/base/file.h"
+#include "tokamak/base/hash.h"
+#include "tokamak/base/json.h"
+#include "tokamak/base/result.h"
+#include "tokamak/base/thread_pool.h"
+
+namespace tokamak::base {
+namespace {
+
+enum class Color { kRed, kGreen };
+constexpr auto enum_names(Color) {
+  return std::array<std::string_view, 2>{"red", "green"};
+}
+
+struct Paint {
+  float eps = 1e-6f;
+  bool wet = false;
+  Color color = Color::kRed;
+  std::vector<float> mix;
+  static constexpr auto kFields = std::tuple{Field{"eps", &Paint::eps},
+                                             Field{"wet", &Paint::wet},
+                                             Field{"color", &Paint::color},
+                                             Field{"mix", &Paint::mix}};
+};
+
+TEST(Fields, json_round_trips_and_keeps_only_what_differs_from_the_default) {
+  Paint paint{.eps = 1e-5f, .color = Color::kGreen, .mix = {0.5f, 2.0f}};
+  Json json = fields_to_json(paint);
+  EXPECT_EQ(json.dump(), R"({"eps":1e-05,"color":"green","mix":[0.5,2.0]})");
+  auto back = fields_from_json<Paint>(json);
+  ASSERT_TRUE(back.ok());
+  EXPECT_TRUE(fields_equal(*back, paint));
+}
+
+TEST(Fields, unknown_keys_and_wrong_types_are_named) {
+  EXPECT_EQ(fields_from_json<Paint>(Json{{"dry", 1}}).error().message, "unknown attribute 'dry'");
+  EXPECT_EQ(fields_from_json<Paint>(Json{{"wet", 1}}).error().message,
+            "'wet' must be true or false, but is number");
+  EXPECT_EQ(fields_from_json<Paint>(Json{{"color", "blue"}}).error().message,
+            "color 'blue' is not one of red, green");
+}
+
+TEST(Json, errors_name_the_source_and_deep_nesting_is_refused) {
+  EXPECT_EQ(parse_json("{", "config.json").error().code, ErrorCode::kCorrupt);
+  std::string deep(100000, '[');
+  EXPECT_EQ(parse_json(deep, "x").error().message,
+            "x: JSON is nested 100000 deep, the limit is 64");
+}
+
+TEST(Json, typed_members_say_what_was_found) {
+  Json json = *parse_json(R"({"a": "text", "b": 3, "c": null})", "x");
+  EXPECT_EQ(get_int(json, "b").value(), 3);
+  EXPECT_EQ(get_int(json, "c", 7).value(), 7);
+  EXPECT_EQ(get_int(json, "a").error().message, "'a' must be an integer, but is string (\"text\")");
+  EXPECT_EQ(get_int(json, "d").error().message, "'d' is missing");
+}
+
+TEST(File, is_written_whole_or_not_at_all) {
+  auto folder = std::filesystem::temp_directory_path() / "tokamak_file_test";
+  std::filesystem::remove_all(folder);
+  ASSERT_TRUE(make_folders(folder).ok());
+  ASSERT_TRUE(write_file_atomic(folder / "a", "hello").ok());
+  EXPECT_EQ(read_file(folder / "a").value(), "hello");
+  EXPECT_EQ(MappedFile::open(folder / "a").value().bytes().size(), 5u);
+  EXPECT_FALSE(write_file_atomic(folder / "missing" / "a", "hello").ok());
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder),
+                          std::filesystem::directory_iterator{}),
+            1);
+  EXPECT_EQ(read_file(folder / "b").error().code, ErrorCode::kNotFound);
+  std::filesystem::remove_all(folder);
+}
+
+TEST(File, a_full_disk_is_an_error_with_the_reason) {
+  if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "no /dev/full here";
+  auto folder = std::filesystem::temp_directory_path() / "tokamak_full_test";
+  std::filesystem::remove_all(folder);
+  ASSERT_TRUE(make_folders(folder).ok());
+  EXPECT_FALSE(write_file_atomic(folder, "x")
+                   .ok());  // The target is a folder: rename fails and nothing is left behind.
+  std::filesystem::remove_all(folder);
+}
+
+TEST(ThreadPool, runs_each_index_once_and_rethrows) {
+  ThreadPool pool(4);
+  for (int round = 0; round < 200; ++round) {
+    std::vector<std::atomic<int>> hits(97);
+    pool.parallel_for(97, [&](int64_t i, int) { hits[static_cast<size_t>(i)]++; });
+    for (auto& hit : hits) ASSERT_EQ(hit.load(), 1);
+  }
+  EXPECT_THROW(pool.parallel_for(8,
+                                 [](int64_t i, int) {
+                                   if (i == 3) throw std::runtime_error("x");
+                                 }),
+               std::runtime_error);
+  std::atomic<int> after{0};
+  pool.parallel_for(8, [&](int64_t, int) { after++; });
+  EXPECT_EQ(after.load(), 8);
+}
+
+TEST(Result, value_of_an_error_throws_with_the_text) {
+  Result<int> bad = invalid("size 3 > limit 2", "use fewer");
+  EXPECT_THROW(bad.value(), CheckFailure);
+  EXPECT_EQ(bad.error().text(), "size 3 > limit 2\nhint: use fewer");
+}
+
+TEST(Hash, is_stable_across_runs) {
+  EXPECT_EQ(hash_text("tokamak").hex(), hash_text("tokamak").hex());
+}
+
+}  // namespace
+}  // namespace tokamak::base
