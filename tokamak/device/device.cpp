@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tokamak/device/device.h"
+
+#include <fstream>
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "tokamak/device/cpu/isa.h"
+
+namespace tokamak::device {
+namespace {
+
+constexpr int64_t kHugePage = 2 << 20;
+
+/// Anonymous pages, huge where possible: streaming weights through 4 KiB pages costs a TLB miss
+/// each.
+Result<Memory> map_memory(int64_t bytes) {
+  int64_t length = (std::max<int64_t>(bytes, 1) + kHugePage - 1) / kHugePage * kHugePage;
+  int64_t reserved = length + kHugePage;
+  void* base = ::mmap(nullptr,
+                      static_cast<size_t>(reserved),
+                      PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                      -1,
+                      0);
+  if (base == MAP_FAILED)
+    return base::out_of_memory(fmt::format("cannot allocate {} bytes of host memory", bytes));
+  auto owner = std::shared_ptr<void>(
+      base, [reserved](void* p) { ::munmap(p, static_cast<size_t>(reserved)); });
+  auto address = (reinterpret_cast<uintptr_t>(base) + kHugePage - 1) / kHugePage * kHugePage;
+  void* data = reinterpret_cast<void*>(address);
+  if (bytes >= kHugePage) ::madvise(data, static_cast<size_t>(length), MADV_HUGEPAGE);
+  return Memory(data, bytes, std::move(owner));
+}
+
+int64_t available_host_bytes() {
+  std::ifstream file("/proc/meminfo");
+  std::string key, unit;
+  for (int64_t kib; file >> key >> kib >> unit;) {
+    if (key == "MemAvailable:") return kib * 1024;
+  }
+  return static_cast<int64_t>(::sysconf(_SC_AVPHYS_PAGES)) * ::sysconf(_SC_PAGESIZE);
+}
+
+class HostDevice : public Device {
+ public:
+  HostDevice(Target target, int num_threads) : target_(target), pool_(num_threads) {}
+
+  Target target() const override { return target_; }
+  std::string fingerprint() const override {
+    if (target_ == Target::kReference) return "reference";
+    return fmt::format(
+        "cpu {} {} {} threads", cpu_info().model, cpu_info().isa(), pool_.num_threads());
+  }
+  Result<Memory> allocate(int64_t bytes) override { return map_memory(bytes); }
+  int64_t free_bytes() const override { return available_host_bytes(); }
+  base::ThreadPool& pool() override { return pool_; }
+
+ private:
+  Target target_;
+  base::ThreadPool pool_;
+};
+
+}  // namespace
+
+Result<std::shared_ptr<Device>> open_device(Target target, int num_threads) {
+  if (num_threads < 0 || num_threads > 4096)
+    return base::invalid(fmt::format("{} threads: must be between 0 (all) and 4096", num_threads));
+  switch (target) {
+    case Target::kReference:
+    case Target::kCpu:
+      return std::shared_ptr<Device>(std::make_shared<HostDevice>(target, num_threads));
+    case Target::kCuda:
+      break;
+  }
+  return base::unsupported("the cuda target is not in this build", "use --target cpu");
+}
+
+}  // namespace tokamak::device

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one table of tactics. A new kernel is a file and a line here; conformance_test.cpp runs each
+// line against op/'s references.
+#include "tokamak/kernels/kernel.h"
+#include "tokamak/kernels/reference.h"
+
+namespace tokamak::kernels {
+
+std::span<const Tactic* const> all_tactics() {
+  static const Tactic* const kTactics[] = {
+      &reference_tactic(),
+  };
+  return kTactics;
+}
+
+const Tactic* find_tactic(std::string_view name) {
+  for (const Tactic* tactic : all_tactics()) {
+    if (tactic->name == name) return tactic;
+  }
+  return nullptr;
+}
+
+const WeightLayout& row_major_layout() {
+  static const WeightLayout layout = {
+      .name = "row_major",
+      .bytes =
+          [](const KernelDesc& desc) {
+            const TensorType& w = desc.inputs[1];
+            return tensor::num_elements(w.resolve(0, 0)) * tensor::dtype_bytes(w.dtype);
+          },
+      .pack_rows =
+          [](const KernelDesc& desc, const void* rows, int64_t first, int64_t count, void* packed) {
+            const TensorType& w = desc.inputs[1];
+            int64_t row_bytes = (w.rank() > 1 ? w.columns() : 1) * tensor::dtype_bytes(w.dtype);
+            std::memcpy(static_cast<std::byte*>(packed) + first * row_bytes,
+                        rows,
+                        static_cast<size_t>(count * row_bytes));
+          }};
+  return layout;
+}
+
+Result<std::vector<Candidate>> candidates(const KernelDesc& desc,
+                                          int64_t tokens,
+                                          const device::Device& device) {
+  std::vector<Candidate> out;
+  for (const Tactic* tactic : all_tactics()) {
+    if (tactic->target != device.target()) continue;
+    for (Json& config : tactic->candidates(desc, tokens, device))
+      out.push_back({tactic, std::move(config)});
+  }
+  if (!out.empty()) return out;
+  std::string types;
+  for (const TensorType& type : desc.inputs) types += (types.empty() ? "" : ", ") + type.text();
+  return base::unsupported(fmt::format("{}({}) {} has no {} tactic",
+                                       desc.op.name(),
+                                       types,
+                                       desc.op.attributes().dump(),
+                                       base::enum_name(device.target())));
+}
+
+}  // namespace tokamak::kernels
