@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tokamak/ir/graph.h"
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+
+namespace tokamak::ir {
+
+bool Value::has_one_use() const {
+  return users().size() == 1 && !graph().is_output(*this);
+}
+
+std::string Graph::fresh_name() {
+  return std::to_string(next_name_++);
+}
+
+detail::ValueInfo* Graph::add_value(ValueKind kind, std::string name, TensorType type) {
+  auto info = std::make_unique<detail::ValueInfo>();
+  info->graph = this;
+  info->kind = kind;
+  info->name = std::move(name);
+  info->type = std::move(type);
+  sources_.push_back(std::move(info));
+  return sources_.back().get();
+}
+
+Value Graph::input(std::string name, TensorType type) {
+  return Value(add_value(ValueKind::kInput, std::move(name), std::move(type)));
+}
+
+Value Graph::weight(std::string name, TensorType type, std::vector<WeightPart> parts) {
+  for (const auto& source : sources_) {
+    if (source->kind == ValueKind::kWeight && source->name == name) {
+      TKM_CHECK(source->type == type,
+                "weight {} asked as {} and as {}",
+                name,
+                source->type.text(),
+                type.text());
+      return Value(source.get());
+    }
+  }
+  if (parts.empty()) parts.push_back({name});
+  auto* info = add_value(ValueKind::kWeight, std::move(name), std::move(type));
+  info->parts = std::move(parts);
+  return Value(info);
+}
+
+std::vector<Value> Graph::insert(std::list<std::unique_ptr<Node>>::iterator place,
+                                 op::Op op,
+                                 std::vector<Value> inputs) {
+  op::Types input_types;
+  for (const Value& value : inputs) {
+    if (!value.valid()) {
+      if (!error_)
+        error_ =
+            base::invalid(fmt::format("{}: input {} is not valid", op.name(), input_types.size()));
+      return {};
+    }
+    TKM_CHECK(
+        &value.graph() == this, "{}: input %{} belongs to another graph", op.name(), value.name());
+    input_types.push_back(value.type());
+  }
+  auto types = op.infer(input_types);
+  if (!types.ok()) {
+    if (!error_) error_ = types.error();
+    return {};
+  }
+  auto node = std::make_unique<Node>();
+  node->op_ = std::move(op);
+  node->inputs_ = std::move(inputs);
+  for (const Value& value : node->inputs_) value.info_->users.push_back(node.get());
+  std::vector<Value> results;
+  for (size_t i = 0; i < types->size(); ++i) {
+    auto info = std::make_unique<detail::ValueInfo>();
+    info->graph = this;
+    info->name = fresh_name();
+    info->type = (*types)[i];
+    info->producer = node.get();
+    info->output_index = i;
+    results.push_back(Value(info.get()));
+    node->outputs_.push_back(std::move(info));
+  }
+  Node* raw = node.get();
+  raw->place_ = nodes_.insert(place, std::move(node));
+  return results;
+}
+
+std::vector<Value> Graph::apply_all(op::Op op, std::vector<Value> inputs) {
+  return insert(nodes_.end(), std::move(op), std::move(inputs));
+}
+Value Graph::apply(op::Op op, std::vector<Value> inputs) {
+  auto results = apply_all(std::move(op), std::move(inputs));
+  return results.empty() ? Value() : results[0];
+}
+std::vector<Value> Graph::apply_all_before(Node* place, op::Op op, std::vector<Value> inputs) {
+  return insert(place->place_, std::move(op), std::move(inputs));
+}
+Value Graph::apply_before(Node* place, op::Op op, std::vector<Value> inputs) {
+  auto results = apply_all_before(place, std::move(op), std::move(inputs));
+  return results.empty() ? Value() : results[0];
+}
+
+void Graph::output(Value value) {
+  if (value.valid())
+    outputs_.push_back(value);
+  else if (!error_)
+    error_ = base::invalid("an output of the graph is not valid");
+}
+
+std::vector<Value> Graph::inputs() const {
+  std::vector<Value> out;
+  for (const auto& source : sources_) {
+    if (source->kind == ValueKind::kInput) out.push_back(Value(source.get()));
+  }
+  return out;
+}
+
+std::vector<Value> Graph::weights() const {
+  std::vector<Value> out;
+  for (const auto& source : sources_) {
+    if (source->kind == ValueKind::kWeight) out.push_back(Value(source.get()));
+  }
+  return out;
+}
+
+std::vector<Node*> Graph::nodes() const {
+  std::vector<Node*> out;
+  for (const auto& node : nodes_) out.push_back(node.get());
+  return out;
+}
+
+void Graph::rename(Value value, std::string name) {
+  int number = 0;
+  auto [end, code] = std::from_chars(name.data(), name.data() + name.size(), number);
+  if (code == std::errc() && end == name.data() + name.size())
+    next_name_ = std::max(next_name_, number + 1);
+  value.info_->name = std::move(name);
+}
+
+void Graph::replace(Value from, Value to) {
+  TKM_CHECK(from.type() == to.type(),
+            "replace %{} of {} by %{} of {}",
+            from.name(),
+            from.type().text(),
+            to.name(),
+            to.type().text());
+  if (from == to) return;
+  for (Node* user : from.info_->users) {
+    std::replace(user->inputs_.begin(), user->inputs_.end(), from, to);
+    to.info_->users.push_back(user);
+  }
+  from.info_->users.clear();
+  std::replace(outputs_.begin(), outputs_.end(), from, to);
+}
+
+void Graph::erase(Node* node) {
+  for (size_t i = 0; i < node->num_outputs(); ++i) {
+    TKM_CHECK(node->output(i).users().empty() && !is_output(node->output(i)),
+              "erase {}: %{} is used",
+              node->op().name(),
+              node->output(i).name());
+  }
+  for (const Value& value : node->inputs_) {
+    auto& users = value.info_->users;
+    users.erase(std::find(users.begin(), users.end(), node));
+  }
+  nodes_.erase(node->place_);
+}
+
+int Graph::erase_unused_weights() {
+  size_t before = sources_.size();
+  std::erase_if(sources_, [&](const auto& source) {
+    return source->kind == ValueKind::kWeight && source->users.empty() &&
+           !is_output(Value(source.get()));
+  });
+  return static_cast<int>(before - sources_.size());
+}
+
+bool Graph::is_output(Value value) const {
+  return std::find(outputs_.begin(), outputs_.end(), value) != outputs_.end();
+}
+
+Result<void> Graph::status() const {
+  if (error_) return *error_;
+  return {};
+}
+
+Result<void> Graph::verify() const {
+  TKM_RETURN_IF_ERROR(status());
+  std::set<const detail::ValueInfo*> defined;
+  std::map<const detail::ValueInfo*, std::multiset<const Node*>> uses;
+  for (const auto& source : sources_) defined.insert(source.get());
+  for (const auto& node : nodes_) {
+    op::Types types;
+    for (const Value& value : node->inputs_) {
+      if (!defined.contains(value.info_)) {
+        return base::internal_error(
+            fmt::format("{} uses %{} before it is defined", node->op().name(), value.name()));
+      }
+      uses[value.info_].insert(node.get());
+      types.push_back(value.type());
+    }
+    TKM_ASSIGN(op::Types results, node->op().infer(types));
+    for (size_t i = 0; i < node->num_outputs(); ++i) {
+      if (results.size() != node->num_outputs() || results[i] != node->output(i).type()) {
+        return base::internal_error(fmt::format("{} gives %{} a type that is not {}",
+                                                node->op().name(),
+                                                node->output(i).name(),
+                                                node->output(i).type().text()));
+      }
+      defined.insert(node->output(i).info_);
+    }
+  }
+  for (const detail::ValueInfo* info : defined) {
+    if (std::multiset<const Node*>(info->users.begin(), info->users.end()) != uses[info]) {
+      return base::internal_error(
+          fmt::format("the users of %{} are not what the nodes say", info->name));
+    }
+  }
+  for (const Value& value : outputs_) {
+    if (!defined.contains(value.info_))
+      return base::internal_error(fmt::format("output %{} is not defined", value.name()));
+  }
+  return {};
+}
+
+}  // namespace tokamak::ir
