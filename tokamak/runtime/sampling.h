@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// How the next token is chosen from a row of logits.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tokamak/base/fields.h"
+
+namespace tokamak::runtime {
+
+/// Settings of one request. The order of effect: penalties, temperature, top-k, top-p, min-p, draw.
+struct SamplingParams {
+  float temperature = 1.0f;  ///< 0: the most probable token (greedy). [0, 100]
+  int64_t top_k = 0;         ///< Keep the k most probable; 0 and -1 keep all.
+  float top_p =
+      1.0f;  ///< Keep the smallest set of probability >= top_p. (0, 1]; 0 means greedy's one token.
+  float min_p = 0.0f;  ///< Drop tokens below min_p times the highest probability. [0, 1]
+  float repetition_penalty = 1.0f;  ///< Divides positive (multiplies negative) logits of tokens
+                                    ///< seen in prompt or output. (0, 100]
+  float presence_penalty = 0.0f;    ///< Subtracted once for each token seen in the output. [-2, 2]
+  float frequency_penalty =
+      0.0f;           ///< Subtracted for each time a token was seen in the output. [-2, 2]
+  int64_t seed = -1;  ///< Same seed, same answer, in any batch; negative: a random one is drawn for
+                      ///< the request.
+  int64_t max_tokens = 16;  ///< Of the answer. >= 1
+  int64_t min_tokens = 0;   ///< No end of sequence or stop before so many.
+  bool ignore_eos = false;
+  int64_t logprobs = -1;  ///< Log-probabilities of this many best tokens with each token; 0: of the
+                          ///< token alone; -1: none. <= 20
+  std::vector<std::string>
+      stop;  ///< The answer ends before any of these texts. At most 16, not empty.
+  std::vector<int64_t> stop_token_ids;  ///< The answer ends with any of these tokens.
+  static constexpr auto kFields =
+      std::tuple{Field{"temperature", &SamplingParams::temperature},
+                 Field{"top_k", &SamplingParams::top_k},
+                 Field{"top_p", &SamplingParams::top_p},
+                 Field{"min_p", &SamplingParams::min_p},
+                 Field{"repetition_penalty", &SamplingParams::repetition_penalty},
+                 Field{"presence_penalty", &SamplingParams::presence_penalty},
+                 Field{"frequency_penalty", &SamplingParams::frequency_penalty},
+                 Field{"seed", &SamplingParams::seed},
+                 Field{"max_tokens", &SamplingParams::max_tokens},
+                 Field{"min_tokens", &SamplingParams::min_tokens},
+                 Field{"ignore_eos", &SamplingParams::ignore_eos},
+                 Field{"logprobs", &SamplingParams::logprobs},
+                 Field{"stop", &SamplingParams::stop},
+                 Field{"stop_token_ids", &SamplingParams::stop_token_ids}};
+  /// Errors: invalid, naming the field, its value and the limit; NaN is always out of range.
+  Result<void> validate(int64_t vocab_size) const;
+};
+
+struct TokenLogprob {
+  int32_t token = 0;
+  float logprob = 0;
+};
+
+/// What the sampler knows of a row beside its logits.
+struct SampleContext {
+  const SamplingParams* params = nullptr;
+  std::span<const int32_t> prompt, output;  ///< Tokens so far, for the penalties.
+  std::span<const int32_t> banned;  ///< Never chosen in this step (end tokens before min_tokens).
+  uint64_t seed = 0;                ///< Of the request.
+  int64_t position =
+      0;  ///< Index of the token to be chosen in its sequence: (seed, position) fixes the draw.
+};
+
+struct Sampled {
+  int32_t token = 0;
+  float logprob =
+      0;  ///< Of the token under the model (before temperature and penalties), if logprobs >= 0.
+  std::vector<TokenLogprob> top_logprobs;  ///< Best first, `logprobs` of them.
+};
+
+/// Chooses from logits [vocab]. Deterministic in (logits, context). Errors: internal, if no logit
+/// is finite (names the position). `scratch` is reused between calls.
+Result<Sampled> sample(std::span<const float> logits,
+                       const SampleContext& context,
+                       std::vector<float>& scratch);
+
+}  // namespace tokamak::runtime

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// A running engine, one step of a batch at a time. Which requests are in the batch is the
+// executor's business.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "tokamak/op/batch.h"
+#include "tokamak/runtime/sampling.h"
+
+namespace tokamak::runtime {
+
+/// What the executor must know of a session to plan its steps.
+struct SessionInfo {
+  int64_t vocab_size = 0;
+  int64_t max_seq_len = 0;      ///< Positions of one sequence.
+  int64_t max_step_tokens = 0;  ///< Rows of one packed batch.
+  int64_t max_step_rows = 0;    ///< Rows of logits of one step.
+  int64_t max_sequences = 0;    ///< Sequences in one step.
+  int64_t num_pages = 0;        ///< Pages of op::kPageTokens tokens in the KV pool.
+};
+
+/// Row `row` of the step's logits asks for a token.
+struct SampleRow {
+  int32_t row = 0;
+  SampleContext context;
+};
+
+/// One packed batch. Rows of sequences follow each other in the order of `sequences`.
+struct Step {
+  std::span<const int32_t> token_ids;  ///< One a row; in [0, vocab_size).
+  std::span<const int32_t> positions;  ///< Of each row in its sequence.
+  std::span<const op::SequenceSpan> sequences;
+  std::span<const int32_t> logit_rows;  ///< Batch rows whose logits are computed, ascending.
+  std::span<const SampleRow> samples;   ///< `row` indexes logit_rows.
+};
+
+struct StepOutput {
+  TensorView logits;  ///< f32 [logit_rows, vocab], valid until the next step.
+  std::vector<Result<Sampled>>
+      samples;  ///< In the order of Step::samples; an error concerns that row alone.
+};
+
+/// Used by one thread at a time.
+class Session {
+ public:
+  virtual ~Session() = default;
+  virtual const SessionInfo& info() const = 0;
+  /// Errors: invalid (the step breaks a limit of info()), device; the cache of the sequences in the
+  /// step is then undefined.
+  virtual Result<StepOutput> step(const Step& step) = 0;
+};
+
+}  // namespace tokamak::runtime
