@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// The plan of one rank: steps in order, the values between them, the weights as the kernels want
+// them. Written by the compiler, played by the runtime; the two meet only here.
+#pragma once
+
+#include <array>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tokamak/base/json.h"
+#include "tokamak/tensor/type.h"
+
+namespace tokamak::engine {
+
+enum class PlanValueKind { kInput, kWeight, kBuffer };
+constexpr auto enum_names(PlanValueKind) {
+  return std::array<std::string_view, 3>{"input", "weight", "buffer"};
+}
+
+struct PlanValue {
+  std::string name;
+  PlanValueKind kind = PlanValueKind::kBuffer;
+  TensorType type;
+  int32_t first_step = -1, last_step = -1;  ///< Of a buffer: the steps that write and last read it.
+};
+
+struct PlanWeightPart {
+  std::string tensor;
+  bool transposed = false, normalize_rows = false;
+};
+
+/// A weight in the form that its consumers read.
+struct PlanWeight {
+  int32_t value = 0;
+  std::string layout;  ///< Name of a kernels::WeightLayout.
+  int32_t step = -1;   ///< The step whose desc defines the packing; -1 for row_major.
+  int64_t bytes = 0;   ///< Packed.
+  std::vector<PlanWeightPart> parts;
+};
+
+/// A tactic for steps of up to max_tokens rows.
+struct PlanChoice {
+  int64_t max_tokens = 0;
+  std::string tactic;
+  int32_t version = 0;
+  Json config = Json::object();
+  double us = 0;  ///< As timed by the tuner; 0 if there was nothing to choose.
+  std::string runner_up;
+  double runner_up_us = 0;
+};
+
+struct PlanStep {
+  std::string op;
+  Json attributes = Json::object();
+  std::vector<int32_t> inputs, outputs;  ///< Indices of values.
+  std::vector<PlanChoice>
+      choices;  ///< Ascending in max_tokens; the last serves all larger steps too.
+};
+
+/// What one token of context costs, the same in each layer.
+struct KvLayout {
+  int64_t num_layers = 0, num_kv_heads = 0, head_dim = 0;
+  DType dtype = DType::kBF16;
+  /// Bytes of one page of one layer.
+  int64_t page_bytes() const;
+};
+
+struct Plan {
+  std::vector<PlanValue> values;
+  std::vector<PlanWeight> weights;
+  std::vector<PlanStep> steps;
+  KvLayout kv;
+  int32_t token_ids = -1, positions = -1, rows = -1, logits = -1;  ///< Values by role.
+  int64_t vocab_size = 0;
+  int64_t max_positions = 0;
+
+  Json to_json() const;
+  /// Errors: corrupt; every index is checked, so that the runtime need not.
+  static Result<Plan> from_json(const Json& json);
+};
+
+}  // namespace tokamak::engine
