@@ -5,7 +5,7 @@ if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
 endif()
 
-add_compile_options(-Wall -Wextra -Wvla -Wnon-virtual-dtor -Wsign-compare)
+add_compile_options(-Wall -Wextra -Wno-missing-field-initializers -Wvla -Wnon-virtual-dtor -Wsign-compare)
 option(TOKAMAK_WERROR "Warnings are errors" ON)
 if(TOKAMAK_WERROR)
   add_compile_options(-Werror)

@@ -41,6 +41,10 @@ Value Graph::weight(std::string name, TensorType type, std::vector<WeightPart> p
     }
   }
   if (parts.empty()) parts.push_back({name});
+  int64_t rows = type.shape.empty() ? 1 : type.shape[0].size;
+  if (parts.size() == 1) parts[0].rows = rows;
+  for (const WeightPart& part : parts) rows -= part.rows;
+  TKM_CHECK(rows == 0, "the parts of weight {} leave {} rows of {}", name, rows, type.text());
   auto* info = add_value(ValueKind::kWeight, std::move(name), std::move(type));
   info->parts = std::move(parts);
   return Value(info);

@@ -22,10 +22,13 @@ class Node;
 
 /// One stored tensor of which a weight is made.
 struct WeightPart {
-  std::string tensor;           ///< Name in the checkpoint.
+  std::string tensor;  ///< Name in the checkpoint.
+  int64_t rows =
+      0;  ///< Of the weight that this part gives; set by Graph::weight for a single part.
   bool transposed = false;      ///< Stored [K, N], used [N, K].
   bool normalize_rows = false;  ///< Each row divided by its L2 norm (Baichuan 2's NormHead).
   static constexpr auto kFields = std::tuple{Field{"tensor", &WeightPart::tensor},
+                                             Field{"rows", &WeightPart::rows},
                                              Field{"transposed", &WeightPart::transposed},
                                              Field{"normalize_rows", &WeightPart::normalize_rows}};
 };
@@ -114,8 +117,8 @@ class Graph {
   Graph& operator=(const Graph&) = delete;
 
   Value input(std::string name, TensorType type);
-  /// A weight made of `parts` (default: the one checkpoint tensor called `name`). The same name
-  /// again gives the same value.
+  /// A weight made of `parts` (default: the one checkpoint tensor called `name`); the rows of
+  /// several parts must add up. The same name again gives the same value.
   Value weight(std::string name, TensorType type, std::vector<WeightPart> parts = {});
   /// Appends a node. If the type rule refuses, the values are not valid and status() has the error.
   std::vector<Value> apply_all(op::Op op, std::vector<Value> inputs);

@@ -45,7 +45,7 @@ TEST(FunctionalApi, the_first_type_error_is_kept_and_what_follows_is_not_valid) 
 constexpr const char* kText = R"(input %x : bf16[T, 64]
 input %r : bf16[T, 64]
 weight %g : bf16[64]
-weight %w = "a" + transpose("b") : bf16[32, 64]
+weight %w = "a"[8] + transpose("b"[24]) : bf16[32, 64]
 %y, %s = add_rms_norm(%x, %r, %g) {eps=1e-05} : bf16[T, 64], bf16[T, 64]
 %7 = matmul(%y, %w) {transposed=true, activation=gelu_tanh} : bf16[T, 32]
 return %7, %s

@@ -16,8 +16,10 @@ std::string attribute_text(const Json& value) {
   return out + "]";
 }
 
-std::string part_text(const WeightPart& part) {
+/// `alone`: the part's rows are the weight's and need no telling.
+std::string part_text(const WeightPart& part, bool alone) {
   std::string out = "\"" + part.tensor + "\"";
+  if (!alone) out += fmt::format("[{}]", part.rows);
   if (part.transposed) out = "transpose(" + out + ")";
   if (part.normalize_rows) out = "normalize_rows(" + out + ")";
   return out;
@@ -168,6 +170,13 @@ class Parser {
     }
     WeightPart out;
     TKM_ASSIGN(out.tensor, line.quoted());
+    if (line.accept("[")) {
+      TKM_ASSIGN(std::string rows, line.until(']'));
+      Json number = scalar(rows);
+      if (!number.is_number_integer() || number.get<int64_t>() <= 0)
+        return line.error("a number of rows");
+      out.rows = number.get<int64_t>();
+    }
     return out;
   }
 
@@ -183,6 +192,15 @@ class Parser {
     }
     TKM_RETURN_IF_ERROR(line.expect(":"));
     TKM_ASSIGN(TensorType type, line.type());
+    int64_t rows = 0;
+    for (const WeightPart& part : parts) rows += part.rows;
+    if (parts.size() > 1 && (type.shape.empty() || Dim(rows) != type.shape[0])) {
+      return base::invalid(fmt::format("line {}: the parts of %{} have {} rows, but it is {}",
+                                       line.number(),
+                                       name,
+                                       rows,
+                                       type.text()));
+    }
     return define(line, name, graph_->weight(name, type, std::move(parts)));
   }
 
@@ -261,7 +279,9 @@ class Parser {
 
 }  // namespace
 
-Result<std::unique_ptr<Graph>> parse_graph(std::string_view text) { return Parser().parse(text); }
+Result<std::unique_ptr<Graph>> parse_graph(std::string_view text) {
+  return Parser().parse(text);
+}
 
 std::string attributes_text(const Json& attributes) {
   if (attributes.empty()) return "";
@@ -304,10 +324,10 @@ std::string Graph::text() const {
     out += fmt::format("input %{} : {}\n", value.name(), value.type().text());
   for (const Value& value : weights()) {
     std::string parts;
-    bool named_so =
-        value.parts().size() == 1 && part_text(value.parts()[0]) == "\"" + value.name() + "\"";
+    bool named_so = value.parts().size() == 1 &&
+                    part_text(value.parts()[0], true) == "\"" + value.name() + "\"";
     for (const WeightPart& part : value.parts())
-      parts += (parts.empty() ? " = " : " + ") + part_text(part);
+      parts += (parts.empty() ? " = " : " + ") + part_text(part, value.parts().size() == 1);
     out += fmt::format(
         "weight %{}{} : {}\n", value.name(), named_so ? "" : parts, value.type().text());
   }

@@ -3,7 +3,7 @@
 //
 //   input %ids : i32[T]
 //   weight %w = "model.embed_tokens.weight" : bf16[512, 64]
-//   weight %qkv = "q.weight" + "k.weight" + transpose("v.weight") : bf16[128, 64]
+//   weight %qkv = "q.weight"[64] + "k.weight"[32] + transpose("v.weight"[32]) : bf16[128, 64]
 //   %x = embedding(%ids, %w) : bf16[T, 64]
 //   %y, %s = add_rms_norm(%x, %r, %g) {eps=1e-05} : bf16[T, 64], bf16[T, 64]
 //   return %y, %s
