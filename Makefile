@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+# Thin names for the commands that CMake, CTest and scripts/ run; `make help` lists them.
+JOBS ?= $(shell nproc)
+FUZZ_SECONDS ?= 30
+MODEL ?= models/storyteller
+export CMAKE_BUILD_PARALLEL_LEVEL = $(JOBS)
+export FUZZ_SECONDS
+
+tokamak: ## build build/release/bin/tokamak
+	scripts/build.sh release tokamak
+
+demo: deps tokamak ## install, build, and stream a story from the model that ships
+	build/release/bin/tokamak run $(MODEL) --prompt "Once upon a time" --max-tokens 120
+
+test: deps ## install, build and run every test and the layer check
+	scripts/build.sh release
+	scripts/run_tests.sh release
+
+bench: deps ## build and run the micro-benchmarks, one line each
+	scripts/build.sh bench
+	scripts/run_benches.sh build/bench/bin
+
+fmt: deps-lint ## clang-format every source in place
+	scripts/lint.sh fix
+
+lint: deps-lint ## clang-format, layers, and clang-tidy on what differs from origin/main (LINT=all: on everything)
+	scripts/build.sh release --configure-only
+	scripts/lint.sh $(or $(LINT),changed)
+
+asan: deps ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	scripts/build.sh asan-ubsan
+	scripts/run_tests.sh asan-ubsan
+
+tsan: deps ## the tests under ThreadSanitizer
+	scripts/build.sh tsan
+	scripts/run_tests.sh tsan
+
+fuzz: deps-fuzz ## every fuzz target for FUZZ_SECONDS (30) on its corpus
+	scripts/fuzz.sh
+
+dist: deps ## dist/tokamak-<version>-linux-x86_64.tar.gz, which runs without our packages
+	scripts/build.sh dist tokamak
+	scripts/dist.sh
+
+deps: ## install what the build needs (Debian 12)
+	@scripts/install_deps.sh build
+deps-lint:
+	@scripts/install_deps.sh build lint
+deps-fuzz:
+	@scripts/install_deps.sh build fuzz
+
+clean: ## remove build/ and dist/
+	rm -rf build dist
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+.DEFAULT_GOAL := tokamak
+.PHONY: tokamak demo test bench fmt lint asan tsan fuzz dist deps deps-lint deps-fuzz clean help
