@@ -28,6 +28,24 @@ struct EncodeOptions {
   bool parse_special_tokens = true;
 };
 
+/// What one token adds to the text.
+struct TokenPiece {
+  std::string bytes;
+  bool is_byte = false;  ///< One byte of a character that has no token (<0xE2>).
+};
+
+/// How the pieces of tokens become text.
+struct JoinRules {
+  /// Bytes of byte tokens that make no character become one U+FFFD each, as SentencePiece has it;
+  /// else pieces are parts of one stream of bytes, and each maximal part of a character becomes one
+  /// U+FFFD.
+  bool repair_each_byte = false;
+  /// This character is removed up to so many times from the ends of the whole text.
+  std::string strip;
+  int strip_left = 0, strip_right = 0;
+  bool looks_ahead = false;  ///< The last piece differs, so pieces are one token late.
+};
+
 /// Immutable after loading: any number of threads may call it.
 class Tokenizer {
  public:
@@ -48,8 +66,7 @@ class Tokenizer {
 
   /// Text of ids as the original library decodes them (a leading space of SentencePiece is dropped,
   /// …). Incomplete UTF-8 becomes U+FFFD. Errors: invalid (id out of range).
-  virtual Result<std::string> decode(std::span<const TokenId> ids,
-                                     bool skip_special_tokens = true) const = 0;
+  Result<std::string> decode(std::span<const TokenId> ids, bool skip_special_tokens = true) const;
 
   /// Number of ids: the largest id + 1.
   virtual int64_t vocab_size() const = 0;
@@ -61,10 +78,10 @@ class Tokenizer {
   virtual std::optional<TokenId> bos_id() const = 0;
   virtual std::optional<TokenId> eos_id() const = 0;
 
-  /// The bytes that `id` adds to the text after `previous` (-1: none before): the unit of the
-  /// incremental detokenizer. Joined over a sequence they equal decode() of the sequence before
-  /// UTF-8 repair. Special tokens give their text.
-  virtual std::string piece(TokenId id, TokenId previous) const = 0;
+  /// What `id` adds to the text. `first` and `last`: among the tokens of the text that are not
+  /// left out. `id` must be in range.
+  virtual TokenPiece piece(TokenId id, bool first, bool last) const = 0;
+  virtual const JoinRules& join_rules() const = 0;
 };
 
 /// Turns a growing sequence of ids into valid UTF-8 text, piece by piece: bytes are held back until
@@ -73,16 +90,27 @@ class Tokenizer {
 class Detokenizer {
  public:
   explicit Detokenizer(std::shared_ptr<const Tokenizer> tokenizer, bool skip_special_tokens = true);
+  /// For a tokenizer that outlives it.
+  explicit Detokenizer(const Tokenizer& tokenizer, bool skip_special_tokens = true);
   /// Text that became certain with this id; may be empty. `id` must be in range.
   std::string push(TokenId id);
   /// What is still held back; incomplete UTF-8 as U+FFFD.
   std::string finish();
 
  private:
-  std::shared_ptr<const Tokenizer> tokenizer_;
+  void add(TokenId id, bool last, std::string& out);
+  void add_bytes(std::string_view bytes, std::string& out);
+  void repair(bool complete, std::string& out);
+  void emit(std::string_view text, std::string& out);
+
+  std::shared_ptr<const Tokenizer> owner_;
+  const Tokenizer* tokenizer_;
   bool skip_special_tokens_;
-  TokenId previous_ = -1;
-  std::string held_;
+  bool first_ = true;
+  int left_to_strip_;
+  TokenId pending_ = -1;     // With JoinRules::looks_ahead: the token before the next.
+  std::string held_;         // Bytes whose character is not complete.
+  std::string held_strips_;  // Characters that are stripped if the text ends here.
 };
 
 }  // namespace tokamak::text

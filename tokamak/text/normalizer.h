@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// Normalizers rewrite text before it is cut into pieces, as Hugging Face `tokenizers` defines them.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "tokamak/text/component.h"
+
+namespace tokamak::text {
+
+class Normalizer {
+ public:
+  virtual ~Normalizer() = default;
+  /// `text` is valid UTF-8 and stays so. Any number of threads may call it. Errors: unsupported (a
+  /// regex gave up).
+  virtual Result<void> apply(std::string& text) const = 0;
+};
+
+/// From the `normalizer` of a tokenizer.json. Errors: corrupt, unsupported (a type, by name).
+Result<std::unique_ptr<Normalizer>> make_normalizer(const Component& component);
+
+}  // namespace tokamak::text

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tokamak/text/tokenizer_json.h"
+
+#include "tokamak/text/model_json.h"
+#include "tokamak/text/post_processor.h"
+#include "tokamak/text/unicode.h"
+
+namespace tokamak::text {
+namespace {
+
+/// The members of the file; those that are small as values, the model as text.
+struct Sections {
+  std::string_view model;
+  Json added_tokens, normalizer, pre_tokenizer, post_processor, decoder;
+};
+
+Result<Sections> read_sections(std::string_view text, const std::string& file) {
+  if (auto offset = find_invalid_utf8(text)) {
+    return base::corrupt(fmt::format("{}: not valid UTF-8 at byte {}", file, *offset));
+  }
+  Sections sections;
+  JsonScanner scanner(text, file);
+  TKM_RETURN_IF_ERROR(scanner.object([&](std::string_view key) -> Result<void> {
+    TKM_ASSIGN(std::string_view value, scanner.skip());
+    Json* section = key == "added_tokens"     ? &sections.added_tokens
+                    : key == "normalizer"     ? &sections.normalizer
+                    : key == "pre_tokenizer"  ? &sections.pre_tokenizer
+                    : key == "post_processor" ? &sections.post_processor
+                    : key == "decoder"        ? &sections.decoder
+                                              : nullptr;
+    if (key == "model") sections.model = value;
+    if (section) {
+      TKM_ASSIGN(*section, base::parse_json(value, fmt::format("{}: {}", file, key)));
+    }
+    return {};
+  }));
+  TKM_RETURN_IF_ERROR(scanner.end());
+  if (sections.model.empty()) return base::corrupt(fmt::format("{}: 'model' is missing", file));
+  return sections;
+}
+
+Result<std::vector<AddedToken>> read_added_tokens(const Json& list, const std::string& where) {
+  std::vector<AddedToken> tokens;
+  if (list.is_null()) return tokens;
+  if (!list.is_array()) return base::corrupt(fmt::format("{} must be a list", where));
+  for (size_t i = 0; i < list.size(); ++i) {
+    TKM_ASSIGN(AddedToken token, read_added_token(list[i], fmt::format("{}[{}]", where, i)));
+    tokens.push_back(std::move(token));
+  }
+  return tokens;
+}
+
+}  // namespace
+
+Result<AddedToken> read_added_token(const Json& json, const std::string& where) {
+  AddedToken token;
+  auto read = [&]() -> Result<void> {
+    TKM_ASSIGN(token.content, base::get_string(json, "content"));
+    TKM_ASSIGN(token.single_word, base::get_bool(json, "single_word", false));
+    TKM_ASSIGN(token.lstrip, base::get_bool(json, "lstrip", false));
+    TKM_ASSIGN(token.rstrip, base::get_bool(json, "rstrip", false));
+    TKM_ASSIGN(token.special, base::get_bool(json, "special", false));
+    TKM_ASSIGN(token.normalized, base::get_bool(json, "normalized", !token.special));
+    return {};
+  };
+  if (auto done = read(); !done.ok()) {
+    return base::corrupt(fmt::format("{}: {}", where, done.error().message));
+  }
+  return token;
+}
+
+Result<Pipeline> read_tokenizer_json(std::string_view text, const std::string& file) {
+  TKM_ASSIGN(Sections sections, read_sections(text, file));
+  auto in_file = [&](std::string_view field) { return fmt::format("{}: {}", file, field); };
+  TKM_ASSIGN(ModelSource source, read_model(sections.model, in_file("model")));
+  Pipeline parts;
+  bool raw_bytes = false;
+  if (!sections.pre_tokenizer.is_null()) {
+    TKM_ASSIGN(Component component,
+               Component::open(sections.pre_tokenizer, in_file("pre_tokenizer")));
+    raw_bytes = ends_in_byte_level(component) && works_on_bytes(source);
+    TKM_ASSIGN(parts.pre_tokenizer, make_pre_tokenizer(component, raw_bytes));
+  }
+  if (!sections.normalizer.is_null()) {
+    TKM_ASSIGN(Component component, Component::open(sections.normalizer, in_file("normalizer")));
+    TKM_ASSIGN(parts.normalizer, make_normalizer(component));
+  }
+  if (!sections.post_processor.is_null()) {
+    TKM_ASSIGN(Component component,
+               Component::open(sections.post_processor, in_file("post_processor")));
+    TKM_ASSIGN(PostProcessor around, make_post_processor(component));
+    parts.prefix = std::move(around.prefix);
+    parts.suffix = std::move(around.suffix);
+  }
+  if (!sections.decoder.is_null()) {
+    TKM_ASSIGN(Component component, Component::open(sections.decoder, in_file("decoder")));
+    TKM_ASSIGN(parts.decoder, Decoder::make(component));
+  }
+  TKM_ASSIGN(parts.model, make_model(source, raw_bytes, in_file("model")));
+  parts.names = std::move(source.tokens);
+  parts.added = AddedTokens(parts.names.count());
+  TKM_ASSIGN(auto added, read_added_tokens(sections.added_tokens, in_file("added_tokens")));
+  TKM_RETURN_IF_ERROR(parts.added.add(std::move(added), parts.normalizer.get(), parts.names));
+  return parts;
+}
+
+}  // namespace tokamak::text
