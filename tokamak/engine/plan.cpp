@@ -20,6 +20,7 @@ Json to_json(const PlanWeight& weight) {
   Json parts = Json::array();
   for (const PlanWeightPart& part : weight.parts) {
     parts.push_back({{"tensor", part.tensor},
+                     {"rows", part.rows},
                      {"transposed", part.transposed},
                      {"normalize_rows", part.normalize_rows}});
   }
@@ -123,8 +124,10 @@ Result<PlanWeight> read_weight(const Json& json, int64_t num_values, int64_t num
   weight.bytes = reader.integer("bytes", 0, int64_t{1} << 46);
   for (const Json& element : reader.array("parts")) {
     Reader part(element, "plan weight part");
-    weight.parts.push_back(
-        {part.string("tensor"), part.boolean("transposed"), part.boolean("normalize_rows")});
+    weight.parts.push_back({part.string("tensor"),
+                            part.integer("rows", 1, int64_t{1} << 40),
+                            part.boolean("transposed"),
+                            part.boolean("normalize_rows")});
     TKM_RETURN_IF_ERROR(part.status());
   }
   TKM_RETURN_IF_ERROR(reader.status());
@@ -164,6 +167,19 @@ int64_t KvLayout::page_bytes() const {
   return 2 * num_kv_heads * kPageTokens * head_dim * tensor::dtype_bytes(dtype);
 }
 
+StepTypes Plan::types(const PlanStep& step) const {
+  StepTypes out;
+  for (int32_t input : step.inputs) {
+    const PlanValue& value = values[static_cast<size_t>(input)];
+    out.inputs.push_back(value.type);
+    out.weights.push_back(value.kind == PlanValueKind::kWeight);
+  }
+  for (int32_t output : step.outputs) {
+    out.outputs.push_back(values[static_cast<size_t>(output)].type);
+  }
+  return out;
+}
+
 Json Plan::to_json() const {
   Json out = {{"vocab_size", vocab_size},
               {"max_positions", max_positions},
@@ -201,6 +217,15 @@ Result<Plan> Plan::from_json(const Json& json) {
   for (const Json& element : weights) {
     TKM_ASSIGN(PlanWeight weight, read_weight(element, num_values, num_steps));
     plan.weights.push_back(std::move(weight));
+  }
+  for (const PlanWeight& weight : plan.weights) {
+    const PlanValue& value = plan.values[static_cast<size_t>(weight.value)];
+    bool constant =
+        value.kind == PlanValueKind::kWeight && value.type.rank() >= 1 && value.type.rank() <= 2;
+    for (const Dim& dim : value.type.shape)
+      constant = constant && dim.is_constant() && dim.size > 0;
+    if (!constant)
+      return corrupt(fmt::format("plan weight '{}' is {}", value.name, value.type.text()));
   }
   plan.vocab_size = reader.integer("vocab_size", 1, int64_t{1} << 31);
   plan.max_positions = reader.integer("max_positions", 1, int64_t{1} << 31);

@@ -27,6 +27,7 @@ struct PlanValue {
 
 struct PlanWeightPart {
   std::string tensor;
+  int64_t rows = 0;
   bool transposed = false, normalize_rows = false;
 };
 
@@ -66,6 +67,12 @@ struct KvLayout {
   int64_t page_bytes() const;
 };
 
+/// The types of a step's values, and which of its inputs are weights.
+struct StepTypes {
+  std::vector<TensorType> inputs, outputs;
+  std::vector<bool> weights;
+};
+
 struct Plan {
   std::vector<PlanValue> values;
   std::vector<PlanWeight> weights;
@@ -75,6 +82,7 @@ struct Plan {
   int64_t vocab_size = 0;
   int64_t max_positions = 0;
 
+  StepTypes types(const PlanStep& step) const;
   Json to_json() const;
   /// Errors: corrupt; every index is checked, so that the runtime need not.
   static Result<Plan> from_json(const Json& json);

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tokamak/compiler/emit.h"
+
+#include <cmath>
+#include <limits>
+#include <map>
+#include <set>
+
+#include "tokamak/base/fields.h"
+#include "tokamak/op/attention.h"
+
+namespace tokamak::compiler {
+namespace {
+
+using engine::Plan;
+using engine::PlanChoice;
+using engine::PlanStep;
+using engine::PlanValueKind;
+using engine::PlanWeight;
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+std::string_view layout_name(const kernels::Tactic& tactic) {
+  return tactic.layout ? tactic.layout->name : kernels::row_major_layout().name;
+}
+
+/// The candidates of one problem with their timings, bucket by bucket.
+struct TimedBucket {
+  int64_t tokens;
+  std::vector<kernels::Candidate> candidates;
+  Timings us;
+};
+using TimedProblem = std::vector<TimedBucket>;
+
+/// Best and second-best candidate of a bucket among those that read `layout` (any layout if empty).
+PlanChoice choose(const TimedBucket& bucket, std::string_view layout) {
+  PlanChoice choice{.max_tokens = bucket.tokens};
+  double best = kInfinity, second = kInfinity;
+  const kernels::Candidate *winner = nullptr, *runner_up = nullptr;
+  for (size_t i = 0; i < bucket.candidates.size(); ++i) {
+    const kernels::Candidate& candidate = bucket.candidates[i];
+    if (!layout.empty() && layout_name(*candidate.tactic) != layout) continue;
+    if (!winner || bucket.us[i] < best) {
+      second = best;
+      runner_up = winner;
+      best = bucket.us[i];
+      winner = &candidate;
+    } else if (!runner_up || bucket.us[i] < second) {
+      second = bucket.us[i];
+      runner_up = &candidate;
+    }
+  }
+  if (!winner) return choice;
+  choice.tactic = winner->tactic->name;
+  choice.version = winner->tactic->version;
+  choice.config = winner->config;
+  choice.us = std::isfinite(best) ? best : 0;
+  if (runner_up && std::isfinite(second)) {
+    choice.runner_up = fmt::format("{} {}", runner_up->tactic->name, runner_up->config.dump());
+    choice.runner_up_us = second;
+  }
+  return choice;
+}
+
+class Emitter {
+ public:
+  Emitter(const ir::Graph& graph,
+          device::Device& device,
+          Tuner& tuner,
+          const base::Progress& progress)
+      : graph_(graph), device_(device), tuner_(tuner), progress_(progress) {}
+
+  Result<Plan> run(int64_t max_positions) {
+    TKM_RETURN_IF_ERROR(add_values());
+    TKM_RETURN_IF_ERROR(add_steps());
+    add_lifetimes();
+    TKM_RETURN_IF_ERROR(choose_tactics());
+    plan_.max_positions = max_positions;
+    return std::move(plan_);
+  }
+
+ private:
+  Result<void> add_values() {
+    for (ir::Value value : graph_.inputs())
+      index_[&name_of(value)] = add_value(value.name(), PlanValueKind::kInput, value.type());
+    for (ir::Value value : graph_.weights()) {
+      int32_t index = add_value(value.name(), PlanValueKind::kWeight, value.type());
+      index_[&name_of(value)] = index;
+      PlanWeight weight{.value = index};
+      for (const ir::WeightPart& part : value.parts())
+        weight.parts.push_back({part.tensor, part.rows, part.transposed, part.normalize_rows});
+      weight_of_[index] = plan_.weights.size();
+      plan_.weights.push_back(std::move(weight));
+    }
+    auto role = [&](std::string_view name, int32_t& slot) {
+      for (size_t i = 0; i < plan_.values.size(); ++i) {
+        if (plan_.values[i].kind == PlanValueKind::kInput && plan_.values[i].name == name)
+          slot = static_cast<int32_t>(i);
+      }
+      return slot >= 0 ? Result<void>()
+                       : base::invalid(fmt::format("the graph has no input '{}'", name));
+    };
+    TKM_RETURN_IF_ERROR(role("token_ids", plan_.token_ids));
+    TKM_RETURN_IF_ERROR(role("positions", plan_.positions));
+    TKM_RETURN_IF_ERROR(role("rows", plan_.rows));
+    if (graph_.outputs().size() != 1)
+      return base::invalid(
+          fmt::format("the graph has {} outputs, a decoder has 1", graph_.outputs().size()));
+    return {};
+  }
+
+  Result<void> add_steps() {
+    for (const ir::Node* node : graph_.nodes()) {
+      PlanStep step{.op = std::string(node->op().name()), .attributes = node->op().attributes()};
+      for (ir::Value value : node->inputs()) step.inputs.push_back(index_.at(&name_of(value)));
+      for (size_t i = 0; i < node->num_outputs(); ++i) {
+        ir::Value value = node->output(i);
+        step.outputs.push_back(index_[&name_of(value)] =
+                                   add_value(value.name(), PlanValueKind::kBuffer, value.type()));
+      }
+      TKM_RETURN_IF_ERROR(add_kv_layer(*node));
+      plan_.steps.push_back(std::move(step));
+    }
+    plan_.logits = index_.at(&name_of(graph_.outputs()[0]));
+    const TensorType& type = plan_.values[static_cast<size_t>(plan_.logits)].type;
+    if (type.dtype != DType::kF32 || type.rank() != 2)
+      return base::invalid("the graph's output is " + type.text() + ", logits are f32[R, vocab]");
+    plan_.vocab_size = type.columns();
+    return {};
+  }
+
+  Result<void> add_kv_layer(const ir::Node& node) {
+    const op::AttentionSettings* settings = node.as<op::Attention>();
+    if (!settings) settings = node.as<op::Attend>();
+    if (!settings) return {};
+    engine::KvLayout& kv = plan_.kv;
+    if (kv.num_layers &&
+        (kv.num_kv_heads != settings->num_kv_heads || kv.head_dim != settings->head_dim)) {
+      return base::unsupported(
+          "layers with different key/value heads in one model are not supported");
+    }
+    kv.num_layers = std::max(kv.num_layers, settings->layer + 1);
+    kv.num_kv_heads = settings->num_kv_heads;
+    kv.head_dim = settings->head_dim;
+    kv.dtype = node.output().type().dtype;
+    return {};
+  }
+
+  void add_lifetimes() {
+    for (size_t s = 0; s < plan_.steps.size(); ++s) {
+      int32_t step = static_cast<int32_t>(s);
+      for (int32_t output : plan_.steps[s].outputs) {
+        auto& value = plan_.values[static_cast<size_t>(output)];
+        value.first_step = value.last_step = step;
+      }
+      for (int32_t input : plan_.steps[s].inputs) {
+        auto& value = plan_.values[static_cast<size_t>(input)];
+        if (value.kind == PlanValueKind::kBuffer) value.last_step = step;
+      }
+    }
+  }
+
+  Result<void> choose_tactics() {
+    std::vector<const TimedProblem*> problems;
+    for (size_t s = 0; s < plan_.steps.size(); ++s) {
+      base::report(progress_,
+                   "choosing tactics",
+                   static_cast<int64_t>(s),
+                   static_cast<int64_t>(plan_.steps.size()));
+      TKM_ASSIGN(kernels::KernelDesc desc, step_desc(plan_, plan_.steps[s]));
+      TKM_ASSIGN(const TimedProblem* problem, timed(desc));
+      problems.push_back(problem);
+    }
+    base::report(progress_,
+                 "choosing tactics",
+                 static_cast<int64_t>(plan_.steps.size()),
+                 static_cast<int64_t>(plan_.steps.size()));
+    choose_layouts(problems);
+    for (size_t s = 0; s < plan_.steps.size(); ++s) {
+      TKM_ASSIGN(std::string layout, bind_weight(s, *problems[s]));
+      for (const TimedBucket& bucket : *problems[s]) {
+        PlanChoice choice = choose(bucket, layout);
+        if (choice.tactic.empty())
+          return base::internal_error(
+              fmt::format("{}: no tactic reads the layout {}", plan_.steps[s].op, layout));
+        plan_.steps[s].choices.push_back(std::move(choice));
+      }
+      merge_equal_choices(plan_.steps[s].choices);
+    }
+    return finish_weights();
+  }
+
+  /// Neighbouring buckets with the same tactic and config become one.
+  static void merge_equal_choices(std::vector<PlanChoice>& choices) {
+    std::vector<PlanChoice> merged;
+    for (PlanChoice& choice : choices) {
+      bool timed = choice.us > 0;
+      if (!merged.empty() && !timed && merged.back().tactic == choice.tactic &&
+          merged.back().config == choice.config)
+        merged.back().max_tokens = choice.max_tokens;
+      else
+        merged.push_back(std::move(choice));
+    }
+    choices = std::move(merged);
+  }
+
+  Result<const TimedProblem*> timed(const kernels::KernelDesc& desc) {
+    std::string key =
+        problem_key(desc, 0) + (desc.weights.size() > 1 && desc.weights[1] ? " weight" : "");
+    if (auto it = timed_.find(key); it != timed_.end())
+      return const_cast<const TimedProblem*>(&it->second);
+    TimedProblem problem;
+    for (int64_t tokens : kBuckets) {
+      TimedBucket bucket{.tokens = tokens};
+      TKM_ASSIGN(bucket.candidates, kernels::candidates(desc, tokens, device_));
+      TKM_ASSIGN(bucket.us, tuner_.time(desc, tokens, bucket.candidates));
+      problem.push_back(std::move(bucket));
+    }
+    return const_cast<const TimedProblem*>(&timed_.emplace(key, std::move(problem)).first->second);
+  }
+
+  /// One layout a weight: the one whose best tactics are fastest over all buckets, small batches
+  /// counting most.
+  void choose_layouts(const std::vector<const TimedProblem*>& problems) {
+    for (size_t s = 0; s < plan_.steps.size(); ++s) {
+      int32_t value = packed_input(s);
+      if (value < 0 || plan_.steps[s].op == "embedding")
+        continue;  // A table follows the head that shares it.
+      std::set<std::string_view> layouts;
+      for (const TimedBucket& bucket : *problems[s]) {
+        for (const auto& candidate : bucket.candidates)
+          layouts.insert(layout_name(*candidate.tactic));
+      }
+      double best = kInfinity;
+      for (std::string_view layout : layouts) {
+        double cost = 0;
+        for (const TimedBucket& bucket : *problems[s]) {
+          PlanChoice choice = choose(bucket, layout);
+          cost +=
+              choice.tactic.empty() ? kInfinity : choice.us / static_cast<double>(bucket.tokens);
+        }
+        if (layout_of_.contains(value) && cost >= best) continue;
+        best = cost;
+        layout_of_[value] = layout;
+      }
+    }
+  }
+
+  /// The weight at input 1, which tactics may want packed; -1 if that is not a weight.
+  int32_t packed_input(size_t s) const {
+    const PlanStep& step = plan_.steps[s];
+    if (step.inputs.size() < 2 || (step.op != "matmul" && step.op != "embedding")) return -1;
+    int32_t value = step.inputs[1];
+    return plan_.values[static_cast<size_t>(value)].kind == PlanValueKind::kWeight ? value : -1;
+  }
+
+  /// Makes the step read its weight in a layout that it can; returns the layout, empty where there
+  /// is no packed weight.
+  Result<std::string> bind_weight(size_t s, const TimedProblem& problem) {
+    int32_t value = packed_input(s);
+    if (value < 0) return std::string();
+    std::string layout(layout_of_.contains(value) ? layout_of_.at(value)
+                                                  : kernels::row_major_layout().name);
+    if (choose(problem[0], layout).tactic.empty()) {
+      // Another consumer wants a layout that this one cannot read: it gets a copy of its own.
+      layout = kernels::row_major_layout().name;
+      value = copy_of(value);
+      plan_.steps[s].inputs[1] = value;
+    }
+    PlanWeight& weight = plan_.weights[weight_of_.at(value)];
+    weight.layout = layout;
+    if (layout != kernels::row_major_layout().name) weight.step = static_cast<int32_t>(s);
+    return layout;
+  }
+
+  int32_t copy_of(int32_t value) {
+    if (auto it = copies_.find(value); it != copies_.end()) return it->second;
+    engine::PlanValue copy = plan_.values[static_cast<size_t>(value)];
+    copy.name += " (row_major)";
+    plan_.values.push_back(copy);
+    int32_t index = static_cast<int32_t>(plan_.values.size()) - 1;
+    PlanWeight weight = plan_.weights[weight_of_.at(value)];
+    weight.value = index;
+    weight.step = -1;
+    weight_of_[index] = plan_.weights.size();
+    plan_.weights.push_back(std::move(weight));
+    return copies_[value] = index;
+  }
+
+  Result<void> finish_weights() {
+    for (PlanWeight& weight : plan_.weights) {
+      const TensorType& type = plan_.values[static_cast<size_t>(weight.value)].type;
+      if (weight.layout.empty()) weight.layout = kernels::row_major_layout().name;
+      weight.bytes = tensor::num_elements(type.resolve(0, 0)) * tensor::dtype_bytes(type.dtype);
+      if (weight.step < 0) continue;
+      const PlanStep& step = plan_.steps[static_cast<size_t>(weight.step)];
+      TKM_ASSIGN(kernels::KernelDesc desc, step_desc(plan_, step));
+      weight.bytes = kernels::find_tactic(step.choices[0].tactic)->layout->bytes(desc);
+    }
+    return {};
+  }
+
+  int32_t add_value(std::string name, PlanValueKind kind, TensorType type) {
+    plan_.values.push_back({std::move(name), kind, std::move(type)});
+    return static_cast<int32_t>(plan_.values.size()) - 1;
+  }
+  /// The address of a value's name identifies it.
+  static const std::string& name_of(const ir::Value& value) { return value.name(); }
+
+  const ir::Graph& graph_;
+  device::Device& device_;
+  Tuner& tuner_;
+  const base::Progress& progress_;
+  Plan plan_;
+  std::map<const std::string*, int32_t> index_;
+  std::map<int32_t, size_t> weight_of_;
+  std::map<int32_t, int32_t> copies_;
+  std::map<int32_t, std::string_view> layout_of_;
+  std::map<std::string, TimedProblem> timed_;
+};
+
+}  // namespace
+
+Result<kernels::KernelDesc> step_desc(const Plan& plan, const PlanStep& step) {
+  kernels::KernelDesc desc;
+  TKM_ASSIGN(desc.op, op::Op::parse(step.op, step.attributes));
+  engine::StepTypes types = plan.types(step);
+  desc.inputs = std::move(types.inputs);
+  desc.outputs = std::move(types.outputs);
+  desc.weights = std::move(types.weights);
+  return desc;
+}
+
+Result<Plan> emit(const ir::Graph& graph,
+                  int64_t max_positions,
+                  device::Device& device,
+                  Tuner& tuner,
+                  const base::Progress& progress) {
+  TKM_RETURN_IF_ERROR(graph.verify());
+  return Emitter(graph, device, tuner, progress).run(max_positions);
+}
+
+}  // namespace tokamak::compiler

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// From the steps of a plan to kernels that run.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "tokamak/engine/plan.h"
+#include "tokamak/kernels/kernel.h"
+
+namespace tokamak::runtime {
+
+Result<kernels::KernelDesc> step_desc(const engine::Plan& plan, const engine::PlanStep& step);
+/// The tactic of this name and version. Errors: unsupported (this program has another version: the
+/// engine must be built again).
+Result<const kernels::Tactic*> chosen_tactic(const engine::PlanChoice& choice);
+
+/// The kernels of one step, one a choice; equal choices share a kernel.
+class StepKernels {
+ public:
+  static Result<StepKernels> make(const engine::Plan& plan,
+                                  const engine::PlanStep& step,
+                                  device::Device& device);
+  /// The kernel for a step of so many rows.
+  kernels::Kernel& at(int64_t rows) const;
+  int64_t workspace_bytes(int64_t max_tokens, int64_t max_rows, int64_t max_sequences) const;
+
+ private:
+  std::vector<int64_t> max_tokens_;
+  std::vector<std::shared_ptr<kernels::Kernel>> kernels_;
+};
+
+}  // namespace tokamak::runtime

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loads the weights of a plan: from mapped files through packing into device memory, in blocks, so
+// that host memory stays bounded.
+#pragma once
+
+#include <memory>
+
+#include "tokamak/base/progress.h"
+#include "tokamak/device/device.h"
+#include "tokamak/engine/engine.h"
+
+namespace tokamak::runtime {
+
+/// Where rows of checkpoint tensors come from.
+class WeightSource {
+ public:
+  virtual ~WeightSource() = default;
+  /// The whole tensor in its stored dtype. `expected` has the shape that the plan wants and the
+  /// dtype of the engine. Errors: not_found; corrupt (another shape), naming tensor and file.
+  virtual Result<TensorView> find(const std::string& tensor, const Shape& expected) = 0;
+  /// The tensor will not be asked for again.
+  virtual void done(const std::string& /*tensor*/) {}
+};
+
+/// Reads from a checkpoint's files.
+std::unique_ptr<WeightSource> checkpoint_weights(tensor::TensorFiles files);
+/// Random weights of a sensible scale, the same in every run: any model's shapes without its
+/// checkpoint.
+std::unique_ptr<WeightSource> dummy_weights();
+
+/// Fills `arena` (memory_plan.weight_bytes long) with every weight in its layout.
+/// Errors: those of the source; unsupported (a stored dtype that is not a float type).
+Result<void> load_weights(const engine::Plan& plan,
+                          const engine::MemoryPlan& memory,
+                          WeightSource& source,
+                          device::Device& device,
+                          void* arena,
+                          const base::Progress& progress = {});
+
+}  // namespace tokamak::runtime
