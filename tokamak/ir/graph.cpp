@@ -15,10 +15,19 @@ std::string Graph::fresh_name() {
   return std::to_string(next_name_++);
 }
 
+/// Keeps fresh_name() clear of a number that somebody chose as a name.
+void Graph::reserve_name(const std::string& name) {
+  int64_t number = 0;
+  auto [end, code] = std::from_chars(name.data(), name.data() + name.size(), number);
+  bool is_number = code == std::errc() && end == name.data() + name.size();
+  if (is_number && number < INT64_MAX) next_name_ = std::max(next_name_, number + 1);
+}
+
 detail::ValueInfo* Graph::add_value(ValueKind kind, std::string name, TensorType type) {
   auto info = std::make_unique<detail::ValueInfo>();
   info->graph = this;
   info->kind = kind;
+  reserve_name(name);
   info->name = std::move(name);
   info->type = std::move(type);
   sources_.push_back(std::move(info));
@@ -30,6 +39,11 @@ Value Graph::input(std::string name, TensorType type) {
 }
 
 Value Graph::weight(std::string name, TensorType type, std::vector<WeightPart> parts) {
+  if (parts.empty()) parts.push_back({name});
+  int64_t rows = type.shape.empty() ? 1 : type.shape[0].size;
+  if (parts.size() == 1) parts[0].rows = rows;
+  for (const WeightPart& part : parts) rows -= part.rows;
+  TKM_CHECK(rows == 0, "the parts of weight {} leave {} rows of {}", name, rows, type.text());
   for (const auto& source : sources_) {
     if (source->kind == ValueKind::kWeight && source->name == name) {
       TKM_CHECK(source->type == type,
@@ -37,14 +51,10 @@ Value Graph::weight(std::string name, TensorType type, std::vector<WeightPart> p
                 name,
                 source->type.text(),
                 type.text());
+      TKM_CHECK(source->parts == parts, "weight {} asked of different parts", name);
       return Value(source.get());
     }
   }
-  if (parts.empty()) parts.push_back({name});
-  int64_t rows = type.shape.empty() ? 1 : type.shape[0].size;
-  if (parts.size() == 1) parts[0].rows = rows;
-  for (const WeightPart& part : parts) rows -= part.rows;
-  TKM_CHECK(rows == 0, "the parts of weight {} leave {} rows of {}", name, rows, type.text());
   auto* info = add_value(ValueKind::kWeight, std::move(name), std::move(type));
   info->parts = std::move(parts);
   return Value(info);
@@ -134,11 +144,20 @@ std::vector<Node*> Graph::nodes() const {
   return out;
 }
 
+Value Graph::find(std::string_view name) const {
+  for (const auto& source : sources_) {
+    if (source->name == name) return Value(source.get());
+  }
+  for (const auto& node : nodes_) {
+    for (size_t i = 0; i < node->num_outputs(); ++i) {
+      if (node->output(i).name() == name) return node->output(i);
+    }
+  }
+  return {};
+}
+
 void Graph::rename(Value value, std::string name) {
-  int number = 0;
-  auto [end, code] = std::from_chars(name.data(), name.data() + name.size(), number);
-  if (code == std::errc() && end == name.data() + name.size())
-    next_name_ = std::max(next_name_, number + 1);
+  reserve_name(name);
   value.info_->name = std::move(name);
 }
 
@@ -216,7 +235,10 @@ Result<void> Graph::verify() const {
       defined.insert(node->output(i).info_);
     }
   }
+  std::set<std::string_view> names;
   for (const detail::ValueInfo* info : defined) {
+    if (!names.insert(info->name).second)
+      return base::internal_error(fmt::format("two values are called %{}", info->name));
     if (std::multiset<const Node*>(info->users.begin(), info->users.end()) != uses[info]) {
       return base::internal_error(
           fmt::format("the users of %{} are not what the nodes say", info->name));

@@ -22,15 +22,15 @@ class Node;
 
 /// One stored tensor of which a weight is made.
 struct WeightPart {
-  std::string tensor;  ///< Name in the checkpoint.
-  int64_t rows =
-      0;  ///< Of the weight that this part gives; set by Graph::weight for a single part.
+  std::string tensor;           ///< Name in the checkpoint.
+  int64_t rows = 0;             ///< Of the weight; set by Graph::weight for a single part.
   bool transposed = false;      ///< Stored [K, N], used [N, K].
   bool normalize_rows = false;  ///< Each row divided by its L2 norm (Baichuan 2's NormHead).
   static constexpr auto kFields = std::tuple{Field{"tensor", &WeightPart::tensor},
                                              Field{"rows", &WeightPart::rows},
                                              Field{"transposed", &WeightPart::transposed},
                                              Field{"normalize_rows", &WeightPart::normalize_rows}};
+  friend bool operator==(const WeightPart&, const WeightPart&) = default;
 };
 
 enum class ValueKind { kInput, kWeight, kResult };
@@ -118,7 +118,7 @@ class Graph {
 
   Value input(std::string name, TensorType type);
   /// A weight made of `parts` (default: the one checkpoint tensor called `name`); the rows of
-  /// several parts must add up. The same name again gives the same value.
+  /// several parts must add up. The same name, type and parts again give the same value.
   Value weight(std::string name, TensorType type, std::vector<WeightPart> parts = {});
   /// Appends a node. If the type rule refuses, the values are not valid and status() has the error.
   std::vector<Value> apply_all(op::Op op, std::vector<Value> inputs);
@@ -137,6 +137,8 @@ class Graph {
   template <typename T>
   std::vector<Node*> all() const;
   size_t num_nodes() const { return nodes_.size(); }
+  /// The input, weight or result called `name`; not valid if there is none.
+  Value find(std::string_view name) const;
 
   /// Gives a value a name of the caller's choice, unique in the graph (the text form keeps names).
   void rename(Value value, std::string name);
@@ -151,7 +153,7 @@ class Graph {
   /// The first error of a type rule while building, if any.
   Result<void> status() const;
   /// status(), and: each value is defined before its use, types are what the type rules say, user
-  /// lists are right.
+  /// lists are right, names are unique.
   Result<void> verify() const;
 
   /// The text form; see text.h for reading it.
@@ -163,13 +165,14 @@ class Graph {
                             op::Op op,
                             std::vector<Value> inputs);
   std::string fresh_name();
+  void reserve_name(const std::string& name);
 
   std::list<std::unique_ptr<Node>> nodes_;
   std::vector<std::unique_ptr<detail::ValueInfo>>
       sources_;  // inputs and weights, in order of creation
   std::vector<Value> outputs_;
   std::optional<Error> error_;
-  int next_name_ = 0;
+  int64_t next_name_ = 0;
 };
 
 template <typename T>
