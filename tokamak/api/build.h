@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a checkpoint to an engine: read config -> graph -> passes -> tactics and plan -> files.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "tokamak/base/progress.h"
+#include "tokamak/compiler/pipeline.h"
+#include "tokamak/device/device.h"
+#include "tokamak/engine/engine.h"
+
+namespace tokamak::api {
+
+struct BuildOptions {
+  Target target = Target::kCpu;
+  std::string dtype =
+      "auto";           ///< "auto": as stored (float16 becomes bfloat16); or float32, bfloat16.
+  int num_threads = 0;  ///< 0: all processors.
+  bool dummy_weights = false;  ///< Random weights: config.json alone is needed.
+  bool tune = true;            ///< Time tactics on the device; else take each tactic's first guess.
+  std::vector<std::string> disabled_passes;
+  std::vector<std::string> record_passes;  ///< Keep the graph's text after these in the report.
+  base::Progress progress;
+};
+
+struct BuildReport {
+  std::string spec;   ///< The family and its sizes, one `name = value` a line.
+  std::string graph;  ///< Before the passes.
+  compiler::PipelineReport passes;
+  int64_t tactics_timed = 0, tactics_from_cache = 0;
+  double seconds = 0;
+};
+
+/// Where engines and tactic timings are kept: $TOKAMAK_CACHE_DIR, else $XDG_CACHE_HOME/tokamak,
+/// else ~/.cache/tokamak.
+std::filesystem::path cache_folder();
+
+/// Builds in memory; the engine refers to `checkpoint` for its weights. Every tensor that the plan
+/// needs is looked up, so that a truncated or inconsistent checkpoint fails here, naming tensor and
+/// file.
+Result<engine::Engine> build_engine(const std::filesystem::path& checkpoint,
+                                    device::Device& device,
+                                    const BuildOptions& options,
+                                    BuildReport* report = nullptr);
+
+/// Writes an engine folder: plan, manifest, tokenizer and template files; with `bundle` the weights
+/// too, so that the folder can move.
+Result<void> save_engine(engine::Engine& engine,
+                         const std::filesystem::path& output,
+                         bool bundle,
+                         const base::Progress& progress = {});
+
+/// An engine for `model`: an engine folder is read; a checkpoint folder is built, or taken from the
+/// cache if it was built before with the same options on the same device.
+Result<engine::Engine> open_engine(const std::filesystem::path& model,
+                                   device::Device& device,
+                                   const BuildOptions& options,
+                                   BuildReport* report = nullptr);
+
+/// The folder that holds the tokenizer files of an engine.
+std::filesystem::path tokenizer_folder(const engine::Engine& engine);
+
+}  // namespace tokamak::api

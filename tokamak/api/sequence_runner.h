@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs sequences on a session in lock step, without a scheduler: for verify, eval and latency
+// benchmarks.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "tokamak/runtime/session.h"
+
+namespace tokamak::api {
+
+/// `batch` sequences that always have the same length. Pages are dealt out once.
+class SequenceRunner {
+ public:
+  /// Errors: invalid (the session has too few pages or sequences for `batch` sequences of
+  /// `max_tokens`).
+  static Result<SequenceRunner> make(runtime::Session& session, int64_t batch, int64_t max_tokens);
+
+  /// Forgets the sequences' contents.
+  void reset() { length_ = 0; }
+  int64_t length() const { return length_; }
+
+  /// Appends `tokens` [batch][n] (sequence after sequence), in steps that the session can take, and
+  /// calls `row(sequence, index, logits)` for each new token whose logits are wanted: all of them,
+  /// or the last of each sequence.
+  using RowSink =
+      std::function<void(int64_t sequence, int64_t index, std::span<const float> logits)>;
+  Result<void> append(std::span<const int32_t> tokens, bool all_rows, const RowSink& row);
+
+ private:
+  SequenceRunner(runtime::Session& session, int64_t batch) : session_(&session), batch_(batch) {}
+  Result<void> chunk(std::span<const int32_t> tokens,
+                     int64_t per_sequence,
+                     int64_t begin,
+                     int64_t count,
+                     bool all_rows,
+                     const RowSink& row);
+
+  runtime::Session* session_;
+  int64_t batch_;
+  int64_t max_tokens_ = 0;
+  int64_t length_ = 0;
+  std::vector<std::vector<int32_t>> pages_;
+};
+
+/// The largest logit's index, the lowest of equals.
+int32_t argmax(std::span<const float> logits);
+
+}  // namespace tokamak::api

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tokamak/cli/command.h"
+
+namespace tokamak::cli {
+namespace {
+
+struct BuildFlags {
+  ModelOptions model;
+  std::string output;
+  bool bundle = false;
+  bool json = false;
+};
+
+Result<int> run_build(const BuildFlags& flags) {
+  TKM_ASSIGN(auto device, flags.model.open_device());
+  TKM_ASSIGN(api::BuildOptions build, flags.model.build_options());
+  api::BuildReport report;
+  TKM_ASSIGN(engine::Engine engine, api::build_engine(flags.model.model, *device, build, &report));
+  TKM_RETURN_IF_ERROR(api::save_engine(engine, flags.output, flags.bundle, build.progress));
+  if (flags.json) {
+    Json json = {{"engine", flags.output},
+                 {"family", engine.manifest.family},
+                 {"dtype", tensor::dtype_name(engine.manifest.dtype)},
+                 {"parameters", engine.manifest.num_parameters},
+                 {"steps", engine.plan.steps.size()},
+                 {"tactics_timed", report.tactics_timed},
+                 {"tactics_from_cache", report.tactics_from_cache},
+                 {"seconds", report.seconds}};
+    print(json.dump(1) + "\n");
+    return 0;
+  }
+  print(fmt::format(
+      "{}: {} with {:.1f} M parameters in {}, {} steps, {} tactics timed ({} known), {:.2f} s\n",
+      flags.output,
+      engine.manifest.family,
+      static_cast<double>(engine.manifest.num_parameters) / 1e6,
+      tensor::dtype_name(engine.manifest.dtype),
+      engine.plan.steps.size(),
+      report.tactics_timed,
+      report.tactics_from_cache,
+      report.seconds));
+  return 0;
+}
+
+}  // namespace
+
+void add_build(CLI::App& app) {
+  auto flags = std::make_shared<BuildFlags>();
+  CLI::App* verb = add_verb(app, "build", "Build an engine folder from a checkpoint", [flags] {
+    return run_build(*flags);
+  });
+  flags->model.add_to(*verb);
+  verb->add_option(
+          "-o,--output", flags->output, "Folder of the engine; created, or replaced file by file")
+      ->required();
+  verb->add_flag(
+      "--bundle", flags->bundle, "Copy the weights into the engine, so that the folder can move");
+  verb->add_flag("--json", flags->json, "Print the report as JSON");
+  verb->footer(
+      "Batching, sequence limits, sampling and the size of the cache are not fixed here: they are "
+      "run-time settings.");
+}
+
+}  // namespace tokamak::cli

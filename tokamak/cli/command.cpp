@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tokamak/cli/command.h"
+
+#include <cstdio>
+
+#include <unistd.h>
+
+#include "tokamak/base/fields.h"
+
+namespace tokamak::cli {
+
+Command& chosen_command() {
+  static Command command;
+  return command;
+}
+
+CLI::App* add_verb(CLI::App& app, const std::string& name, const std::string& what, Command run) {
+  CLI::App* verb = app.add_subcommand(name, what);
+  verb->callback([run = std::move(run)] { chosen_command() = run; });
+  return verb;
+}
+
+void ModelOptions::add_to(CLI::App& app) {
+  app.add_option("model",
+                 model,
+                 "Checkpoint folder (config.json, *.safetensors, tokenizer) or engine folder")
+      ->required();
+  app.add_option("--target", target, "Where to run: cpu, reference (slow fp32 oracle) or cuda")
+      ->capture_default_str();
+  app.add_option("--dtype", dtype, "Weights and activations: auto (as stored), bfloat16 or float32")
+      ->capture_default_str();
+  app.add_option(
+         "--threads", threads, "Compute threads; 0 takes every processor this process may use")
+      ->capture_default_str();
+  app.add_flag("--dummy-weights",
+               dummy_weights,
+               "Random weights: only config.json is needed (for benchmarks of any size)");
+  app.add_flag("--no-tune", no_tune, "Take each tactic's first guess instead of timing them");
+  app.add_option("--disable-pass", disabled_passes, "Leave out a graph pass (may be repeated)");
+  app.add_flag("--quiet", quiet, "No progress bars");
+}
+
+Result<api::BuildOptions> ModelOptions::build_options() const {
+  api::BuildOptions options;
+  TKM_ASSIGN(options.target, base::enum_from_name<Target>(target, "target"));
+  options.dtype = dtype;
+  options.num_threads = threads;
+  options.dummy_weights = dummy_weights;
+  options.tune = !no_tune;
+  options.disabled_passes = disabled_passes;
+  options.progress = progress_bar(quiet);
+  return options;
+}
+
+Result<std::shared_ptr<device::Device>> ModelOptions::open_device() const {
+  TKM_ASSIGN(Target parsed, base::enum_from_name<Target>(target, "target"));
+  return device::open_device(parsed, threads);
+}
+
+void SessionFlags::add_to(CLI::App& app) {
+  app.add_option("--max-seq-len",
+                 options.max_seq_len,
+                 "Tokens of one sequence, prompt and answer; 0: the model's")
+      ->capture_default_str();
+  app.add_option("--max-step-tokens",
+                 options.max_step_tokens,
+                 "Rows of one packed step (prompts are cut into chunks of it)")
+      ->capture_default_str();
+  app.add_option("--max-sequences", options.max_sequences, "Sequences that run together")
+      ->capture_default_str();
+  app.add_option("--kv-tokens",
+                 options.kv_tokens,
+                 "Tokens that the key/value cache holds; 0: all sequences at full length, within "
+                 "the memory share")
+      ->capture_default_str();
+  app.add_option("--memory-share",
+                 options.memory_share,
+                 "Share of the free memory that may be used with --kv-tokens 0")
+      ->capture_default_str();
+}
+
+base::Progress progress_bar(bool quiet) {
+  if (quiet || !::isatty(STDERR_FILENO)) return {};
+  return [](std::string_view stage, int64_t done, int64_t total) {
+    constexpr int kWidth = 32;
+    int filled = total > 0 ? static_cast<int>(done * kWidth / total) : kWidth;
+    std::string bar(static_cast<size_t>(filled), '#');
+    bar.resize(kWidth, '.');
+    std::string line =
+        fmt::format("\r{:<18} [{}] {:3}%", stage, bar, total > 0 ? done * 100 / total : 100);
+    if (done >= total) line += "\r\x1b[K";
+    std::fwrite(line.data(), 1, line.size(), stderr);
+    std::fflush(stderr);
+  };
+}
+
+void print(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
+}
+
+}  // namespace tokamak::cli

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the verbs of the command line share. Each verb is one file with one function that adds it to
+// the app.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include "tokamak/api/build.h"
+#include "tokamak/runtime/engine_session.h"
+
+namespace tokamak::cli {
+
+/// A verb's work; what it returns ends up as the exit status and, if an error, on stderr.
+using Command = std::function<Result<int>()>;
+
+/// Adds a subcommand. The returned app takes its options; `run` is called if the user chose it.
+CLI::App* add_verb(CLI::App& app, const std::string& name, const std::string& what, Command run);
+/// The command of the verb that was chosen while parsing; empty if none was.
+Command& chosen_command();
+
+void add_build(CLI::App& app);
+void add_run(CLI::App& app);
+void add_bench(CLI::App& app);
+void add_eval(CLI::App& app);
+void add_inspect(CLI::App& app);
+void add_verify(CLI::App& app);
+void add_doctor(CLI::App& app);
+
+/// Options about the model and how its engine is built, the same for every verb that opens one.
+struct ModelOptions {
+  std::string model;
+  std::string target = "cpu";
+  std::string dtype = "auto";
+  int threads = 0;
+  bool dummy_weights = false;
+  bool no_tune = false;
+  bool quiet = false;
+  std::vector<std::string> disabled_passes;
+
+  void add_to(CLI::App& app);
+  Result<api::BuildOptions> build_options() const;
+  Result<std::shared_ptr<device::Device>> open_device() const;
+};
+
+/// Options about the running session.
+struct SessionFlags {
+  runtime::SessionOptions options;
+  void add_to(CLI::App& app);
+};
+
+/// Draws a bar on stderr, if that is a terminal; otherwise nothing.
+base::Progress progress_bar(bool quiet);
+
+/// Writes to stdout and flushes.
+void print(std::string_view text);
+
+}  // namespace tokamak::cli
