@@ -4,15 +4,37 @@
 #include "tokamak/base/file.h"
 
 namespace tokamak::models {
+
+// FAMILY(function, architecture as config.json spells it): the one table of supported families.
+#define TKM_FAMILIES(FAMILY)                  \
+  FAMILY(llama, "LlamaForCausalLM")           \
+  FAMILY(mistral, "MistralForCausalLM")       \
+  FAMILY(qwen2, "Qwen2ForCausalLM")           \
+  FAMILY(qwen3, "Qwen3ForCausalLM")           \
+  FAMILY(phi3, "Phi3ForCausalLM")             \
+  FAMILY(gemma2, "Gemma2ForCausalLM")         \
+  FAMILY(gemma3, "Gemma3ForCausalLM")         \
+  FAMILY(olmo2, "Olmo2ForCausalLM")           \
+  FAMILY(granite, "GraniteForCausalLM")       \
+  FAMILY(starcoder2, "Starcoder2ForCausalLM") \
+  FAMILY(gpt2, "GPT2LMHeadModel")             \
+  FAMILY(cohere, "CohereForCausalLM")         \
+  FAMILY(baichuan, "BaichuanForCausalLM")
+
+#define TKM_DECLARE(function, architecture) DecoderSpec function(ConfigReader& config);
+TKM_FAMILIES(TKM_DECLARE)
+#undef TKM_DECLARE
+
 namespace {
 
 constexpr std::string_view kNoMoe = "mixture-of-experts models are not supported yet";
 constexpr std::string_view kNoMla = "multi-head latent attention is not supported yet";
 constexpr std::string_view kNoVision = "multimodal models are not supported yet";
 
+#define TKM_ROW(function, architecture) {#function, architecture, function, ""},
 constexpr Family kFamilies[] = {
-    {"llama", "LlamaForCausalLM", llama, ""},
-    {"mistral", "MistralForCausalLM", mistral, ""},
+    TKM_FAMILIES(TKM_ROW)
+    // Known and refused by name.
     {"mixtral", "MixtralForCausalLM", nullptr, kNoMoe},
     {"qwen3_moe", "Qwen3MoeForCausalLM", nullptr, kNoMoe},
     {"gpt_oss", "GptOssForCausalLM", nullptr, kNoMoe},
@@ -22,6 +44,7 @@ constexpr Family kFamilies[] = {
     {"deepseek_v3", "DeepseekV3ForCausalLM", nullptr, kNoMla},
     {"llava", "LlavaForConditionalGeneration", nullptr, kNoVision},
 };
+#undef TKM_ROW
 
 std::vector<int64_t> token_ids(const Json& json, std::string_view key) {
   const Json* value = base::find(json, key);

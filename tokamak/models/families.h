@@ -12,7 +12,8 @@
 
 namespace tokamak::models {
 
-/// Fills a spec from a config; problems are reported through the reader.
+/// Fills a spec from a config; problems are reported through the reader. Each family is one such
+/// function in a file of its own; families.cpp is the table of all of them.
 using FamilyFunction = DecoderSpec (*)(ConfigReader& config);
 
 struct Family {
@@ -22,20 +23,10 @@ struct Family {
   std::string_view reason;
 };
 
-/// Each family is one file; families.cpp is the table of all of them.
-DecoderSpec baichuan(ConfigReader& config);
-DecoderSpec cohere(ConfigReader& config);
-DecoderSpec gemma2(ConfigReader& config);
-DecoderSpec gemma3(ConfigReader& config);
-DecoderSpec gpt2(ConfigReader& config);
-DecoderSpec granite(ConfigReader& config);
-DecoderSpec llama(ConfigReader& config);
-DecoderSpec mistral(ConfigReader& config);
-DecoderSpec olmo2(ConfigReader& config);
-DecoderSpec phi3(ConfigReader& config);
-DecoderSpec qwen2(ConfigReader& config);
-DecoderSpec qwen3(ConfigReader& config);
-DecoderSpec starcoder2(ConfigReader& config);
+/// What Gemma 2 and 3 share.
+DecoderSpec gemma_decoder(ConfigReader& config, std::string_view family);
+/// Windows of Qwen 2 and 3, which are off unless `use_sliding_window` says otherwise.
+void qwen_windows(ConfigReader& config, DecoderSpec& spec);
 
 std::span<const Family> families();
 
