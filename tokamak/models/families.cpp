@@ -17,6 +17,7 @@ namespace tokamak::models {
   FAMILY(olmo2, "Olmo2ForCausalLM")           \
   FAMILY(granite, "GraniteForCausalLM")       \
   FAMILY(starcoder2, "Starcoder2ForCausalLM") \
+  FAMILY(glm4, "Glm4ForCausalLM")             \
   FAMILY(gpt2, "GPT2LMHeadModel")             \
   FAMILY(cohere, "CohereForCausalLM")         \
   FAMILY(baichuan, "BaichuanForCausalLM")
