@@ -90,8 +90,8 @@ std::string problem_key(const kernels::KernelDesc& desc, int64_t tokens) {
   return key + fmt::format(" rows {}", tokens);
 }
 
-Tuner::Tuner(device::Device& device, std::filesystem::path cache_file)
-    : device_(device), cache_file_(std::move(cache_file)) {
+Tuner::Tuner(device::Device& device, std::filesystem::path cache_file, bool measure)
+    : device_(device), cache_file_(std::move(cache_file)), measure_(measure) {
   if (cache_file_.empty() || !std::filesystem::exists(cache_file_)) return;
   auto text = base::read_file(cache_file_);
   auto json =
@@ -109,7 +109,7 @@ Result<Timings> Tuner::time(const kernels::KernelDesc& desc,
                             int64_t tokens,
                             const std::vector<kernels::Candidate>& candidates) {
   Timings out(candidates.size(), std::numeric_limits<double>::infinity());
-  if (candidates.size() == 1 || !worth_timing(desc)) {
+  if (!measure_ || candidates.size() == 1 || !worth_timing(desc)) {
     out[0] = 0;
     return out;
   }

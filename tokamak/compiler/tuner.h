@@ -18,9 +18,10 @@ using Timings = std::vector<double>;
 
 class Tuner {
  public:
+  /// Without `measure`, each problem's first candidate counts as best and nothing is timed.
   /// `cache_file`: read now, written by save(); empty: nothing is kept. A cache that cannot be read
   /// is ignored with a warning.
-  Tuner(device::Device& device, std::filesystem::path cache_file);
+  Tuner(device::Device& device, std::filesystem::path cache_file, bool measure = true);
 
   /// Timings of `candidates` for steps of `tokens` rows. Ops with state or without float inputs are
   /// not timed: their first candidate is taken as best.
@@ -40,6 +41,7 @@ class Tuner {
 
   device::Device& device_;
   std::filesystem::path cache_file_;
+  bool measure_;
   std::map<std::string, double> cache_;
   int64_t num_timed_ = 0, num_from_cache_ = 0;
 };

@@ -9,6 +9,7 @@ namespace {
 
 /// Keys of config.json that say nothing about the numbers of inference.
 constexpr std::string_view kHarmless[] = {"_from_model_config",
+                                          "_attn_implementation",
                                           "_name_or_path",
                                           "architectures",
                                           "attention_dropout",
