@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+// For tests: a session without a model, a tokenizer without a vocabulary file, a clock that is set.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tokamak/executor/kv_cache.h"
+#include "tokamak/executor/request.h"
+#include "tokamak/runtime/session.h"
+#include "tokamak/text/tokenizer.h"
+
+namespace tokamak::executor {
+
+/// Its model: the next token is a function of all tokens before it, read back from the pages that
+/// they were written to. A page that was lost, shared by mistake or written twice changes the
+/// answer.
+class FakeSession : public runtime::Session {
+ public:
+  explicit FakeSession(const runtime::SessionInfo& info) : info_(info) {
+    cache_.assign(info.num_pages * op::kPageTokens, -1);
+  }
+
+  const runtime::SessionInfo& info() const override { return info_; }
+
+  Result<runtime::StepOutput> step(const runtime::Step& step) override {
+    if (on_step) {
+      auto status = on_step(step);
+      if (!status.ok()) return status.error();
+    }
+    ++num_steps;
+    check(step);
+    for (const auto& sequence : step.sequences) write(step, sequence);
+    runtime::StepOutput output;
+    for (const auto& sample : step.samples) output.samples.push_back(choose(step, sample));
+    return output;
+  }
+
+  /// What the model says after `tokens`.
+  static int32_t next_token(std::span<const int32_t> tokens, int64_t vocab_size) {
+    uint64_t hash = 1469598103934665603u;
+    for (int32_t token : tokens) hash = (hash ^ static_cast<uint64_t>(token)) * 1099511628211u;
+    return static_cast<int32_t>((hash >> 20) % static_cast<uint64_t>(vocab_size));
+  }
+  /// The first `count` tokens of the answer to `prompt`.
+  static std::vector<int32_t> answer(std::vector<int32_t> prompt,
+                                     int64_t count,
+                                     int64_t vocab_size) {
+    const size_t first = prompt.size();
+    for (int64_t i = 0; i < count; ++i) prompt.push_back(next_token(prompt, vocab_size));
+    return {prompt.begin() + static_cast<ptrdiff_t>(first), prompt.end()};
+  }
+
+  /// Called at the start of each step; an error is the step's, an exception leaves it.
+  std::function<Result<void>(const runtime::Step&)> on_step;
+  /// Chooses instead of the model, if set.
+  std::function<Result<runtime::Sampled>(const runtime::SampleRow&)> on_sample;
+  int64_t num_steps = 0;
+
+ private:
+  void check(const runtime::Step& step) const {
+    TKM_CHECK(static_cast<int64_t>(step.token_ids.size()) <= info_.max_step_tokens, "step tokens");
+    TKM_CHECK(static_cast<int64_t>(step.sequences.size()) <= info_.max_sequences, "sequences");
+    TKM_CHECK(static_cast<int64_t>(step.logit_rows.size()) <= info_.max_step_rows, "rows");
+    TKM_CHECK(step.positions.size() == step.token_ids.size(), "positions");
+    size_t row = 0;
+    for (const auto& sequence : step.sequences) {
+      TKM_CHECK(sequence.first_token == static_cast<int32_t>(row), "rows of sequences have gaps");
+      row += sequence.num_tokens;
+      TKM_CHECK(static_cast<int64_t>(sequence.pages.size()) ==
+                    pages_for(sequence.context + sequence.num_tokens),
+                "{} pages for {} tokens",
+                sequence.pages.size(),
+                sequence.context + sequence.num_tokens);
+      TKM_CHECK(sequence.context + sequence.num_tokens <= info_.max_seq_len, "sequence too long");
+    }
+    TKM_CHECK(row == step.token_ids.size(), "rows without a sequence");
+  }
+
+  int32_t& slot(const op::SequenceSpan& sequence, int64_t position) {
+    return cache_[sequence.pages[position / op::kPageTokens] * op::kPageTokens +
+                  position % op::kPageTokens];
+  }
+
+  void write(const runtime::Step& step, const op::SequenceSpan& sequence) {
+    for (int32_t i = 0; i < sequence.num_tokens; ++i) {
+      TKM_CHECK(step.positions[sequence.first_token + i] == sequence.context + i, "positions");
+      slot(sequence, sequence.context + i) = step.token_ids[sequence.first_token + i];
+    }
+  }
+
+  Result<runtime::Sampled> choose(const runtime::Step& step, const runtime::SampleRow& sample) {
+    if (on_sample) return on_sample(sample);
+    const int32_t row = step.logit_rows[sample.row];
+    for (const auto& sequence : step.sequences) {
+      if (row < sequence.first_token || row >= sequence.first_token + sequence.num_tokens) continue;
+      std::vector<int32_t> tokens;
+      for (int64_t i = 0; i <= sequence.context + row - sequence.first_token; ++i) {
+        tokens.push_back(slot(sequence, i));
+      }
+      TKM_CHECK(static_cast<int64_t>(tokens.size()) == sample.context.position, "position");
+      runtime::Sampled sampled;
+      sampled.token = next_token(tokens, info_.vocab_size);
+      return sampled;
+    }
+    return base::internal_error("a row of no sequence");
+  }
+
+  runtime::SessionInfo info_;
+  std::vector<int32_t> cache_;  // The token at each position of each page.
+};
+
+/// Token i is pieces[i]; the one named by `eos`, if any, is special.
+class FakeTokenizer : public text::Tokenizer {
+ public:
+  explicit FakeTokenizer(std::vector<std::string> pieces, std::optional<int32_t> eos = {})
+      : pieces_(std::move(pieces)), eos_(eos) {}
+  Result<std::vector<text::TokenId>> encode(std::string_view text,
+                                            const text::EncodeOptions&) const override {
+    std::vector<text::TokenId> ids;
+    for (char c : text) ids.push_back(token_id(std::string_view(&c, 1)).value_or(0));
+    return ids;
+  }
+  int64_t vocab_size() const override { return static_cast<int64_t>(pieces_.size()); }
+  std::string_view token(text::TokenId id) const override { return pieces_[id]; }
+  std::optional<text::TokenId> token_id(std::string_view token) const override {
+    for (size_t i = 0; i < pieces_.size(); ++i) {
+      if (pieces_[i] == token) return static_cast<text::TokenId>(i);
+    }
+    return {};
+  }
+  bool is_special(text::TokenId id) const override { return eos_ == id; }
+  std::optional<text::TokenId> bos_id() const override { return {}; }
+  std::optional<text::TokenId> eos_id() const override { return eos_; }
+  text::TokenPiece piece(text::TokenId id, bool, bool) const override {
+    return {pieces_[id], false};
+  }
+  const text::JoinRules& join_rules() const override { return rules_; }
+
+ private:
+  std::vector<std::string> pieces_;
+  std::optional<int32_t> eos_;
+  text::JoinRules rules_;
+};
+
+/// A tokenizer of `size` tokens: "a" to "z" in turn.
+inline std::shared_ptr<const text::Tokenizer> letter_tokenizer(int64_t size,
+                                                               std::optional<int32_t> eos = {}) {
+  std::vector<std::string> pieces;
+  for (int64_t i = 0; i < size; ++i)
+    pieces.push_back(std::string(1, static_cast<char>('a' + i % 26)));
+  return std::make_shared<FakeTokenizer>(std::move(pieces), eos);
+}
+
+/// Everything that a stream still has to give, as one response.
+template <typename Stream>
+Response collect(Stream& stream) {
+  Response all;
+  while (auto part = stream.next()) {
+    all.tokens.insert(all.tokens.end(), part->tokens.begin(), part->tokens.end());
+    all.text += part->text;
+    for (auto& logprobs : part->logprobs) all.logprobs.push_back(std::move(logprobs));
+    all.finish = std::move(part->finish);
+  }
+  return all;
+}
+
+}  // namespace tokamak::executor

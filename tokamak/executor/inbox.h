@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// The way of requests from the threads of clients to the step loop.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "tokamak/executor/active_request.h"
+
+namespace tokamak::executor {
+
+/// Where other threads leave requests for the step loop, and wake it. All methods may be called
+/// from any thread.
+class Inbox {
+ public:
+  explicit Inbox(int64_t max_waiting) : max_waiting_(max_waiting) {}
+
+  /// Errors: overloaded, if max_waiting requests wait already or the inbox is closed.
+  Result<void> put(std::unique_ptr<ActiveRequest> request);
+  /// A request was cancelled.
+  void wake();
+  /// Moves what came since the last call behind `requests`. True if a request was cancelled since.
+  bool take(std::vector<std::unique_ptr<ActiveRequest>>& requests);
+
+  /// Sleeps until there is something to do.
+  void wait();
+  /// Refuses requests from now on.
+  void close();
+  /// Ends the step loop.
+  void stop();
+  bool stopped() const { return stopped_; }
+  /// Waits until the step loop sleeps or has ended, and nothing is left in here.
+  void wait_idle();
+
+  /// Requests that wait, here or in the step loop, which keeps the count.
+  std::atomic<int64_t> waiting{0};
+
+ private:
+  const int64_t max_waiting_;
+  std::mutex mutex_;
+  std::condition_variable woken_, idled_;
+  std::vector<std::unique_ptr<ActiveRequest>> arrivals_;
+  bool cancels_ = false, wake_ = false, idle_ = false, closed_ = false;
+  std::atomic<bool> stopped_{false};
+};
+
+}  // namespace tokamak::executor

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// What goes into the executor and what comes out: a request, and the responses of its stream.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "tokamak/base/result.h"
+#include "tokamak/runtime/sampling.h"
+#include "tokamak/runtime/session.h"
+
+namespace tokamak::executor {
+
+using Clock = std::chrono::steady_clock;
+using TimePoint = Clock::time_point;
+
+inline constexpr int kMaxPriority = 100;
+
+struct Request {
+  std::string id;               ///< The caller's name for it, for logs; may be empty.
+  std::vector<int32_t> prompt;  ///< Token ids, at least one.
+  runtime::SamplingParams sampling;
+  int priority = 0;                   ///< Higher goes first. [-100, 100]
+  std::optional<TimePoint> deadline;  ///< Ends the request wherever it is, kDeadline.
+  bool skip_special_tokens = true;    ///< In the text of the answer.
+};
+
+enum class FinishReason {
+  kStop,       ///< End of sequence, a stop token or a stop text.
+  kLength,     ///< max_tokens.
+  kCancelled,  ///< By the caller, or the executor stopped.
+  kDeadline,
+  kError,
+};
+constexpr auto enum_names(FinishReason) {
+  return std::array<std::string_view, 5>{"stop", "length", "cancelled", "deadline", "error"};
+}
+
+/// What stopped the answer: nothing (the model's end of sequence, or another reason), the stop
+/// text, or the stop token.
+using StopReason = std::variant<std::monostate, std::string, int32_t>;
+
+struct Usage {
+  int64_t prompt_tokens = 0;
+  int64_t completion_tokens = 0;  ///< All that were sampled, those of a stop included.
+  int64_t cached_tokens = 0;      ///< Of the prompt, taken from the prefix cache.
+};
+
+/// Points of a request's life. Time to first token: first_token - arrival. Time per output token:
+/// (last_token - first_token) / (completion_tokens - 1).
+struct Timing {
+  TimePoint arrival;
+  std::optional<TimePoint> admission;  ///< First time that it held pages.
+  std::optional<TimePoint> first_token, last_token;
+  TimePoint finish;
+};
+
+struct Finish {
+  FinishReason reason = FinishReason::kStop;
+  StopReason stop_reason;
+  Usage usage;
+  Timing timing;
+  std::optional<Error> error;  ///< With kError.
+};
+
+/// The logprobs of one token of the answer, if SamplingParams::logprobs asks for them.
+struct TokenLogprobs {
+  float logprob = 0;
+  std::vector<runtime::TokenLogprob> top;  ///< Best first.
+};
+
+/// What is new since the response before it. The texts of all responses joined are the answer.
+struct Response {
+  std::vector<int32_t> tokens;  ///< Stop and end tokens too.
+  std::string text;  ///< Whole characters; lags behind `tokens` while a stop text may be beginning.
+  std::vector<TokenLogprobs> logprobs;  ///< One a token, or none.
+  std::optional<Finish> finish;         ///< Of the last response.
+};
+
+/// What the executor refuses before it queues a request: an empty or overlong prompt, ids and
+/// settings out of range, more pages than there are. Errors: invalid, with the numbers.
+Result<void> validate(const Request& request, const runtime::SessionInfo& info);
+
+}  // namespace tokamak::executor

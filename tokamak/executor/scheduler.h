@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// The two decisions of in-flight batching, as pure functions over plain structs: who may hold KV
+// pages, and which tokens of whom go into the next step.
+//
+// Goals: all memory is used; the order is fair and cannot starve anybody; the same input gives the
+// same answer, so that both run in a simulator. Non-goals: reserving max_tokens ahead (a request
+// that runs out of pages is preempted and computed again), swapping pages to the host.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace tokamak::executor {
+
+/// What the scheduler knows of a request.
+struct Demand {
+  bool running = false;    ///< Holds pages.
+  int64_t num_tokens = 0;  ///< Known tokens: prompt and output so far. Once all their keys and
+                           ///< values are in the cache, the next token can be sampled.
+  int64_t num_cached = 0;  ///< Of these, in the cache. 0 while not running; < num_tokens.
+};
+
+struct CapacityLimits {
+  int64_t num_pages = 0;
+  int64_t page_tokens = 0;
+  int64_t max_running = 0;  ///< Requests that may hold pages.
+};
+
+struct Capacity {
+  std::vector<int32_t> admit;    ///< Waiting requests that run from now on, in order of rank.
+  std::vector<int32_t> preempt;  ///< Running ones that lose their pages, in order of rank.
+};
+
+/// Walks `demands`, which are in order of rank (first: most urgent), and lets each request claim
+/// the pages of all its known tokens from what the ones before it left.
+///   - A running request whose claim no longer fits is preempted: always the last in rank.
+///   - A waiting request whose claim fits (with a page to grow for each request before it, so that
+///     it is not preempted at once) is admitted; after the first that does not fit, no other
+///     waiting request is: nobody is overtaken, so waiting is bounded by the requests of better
+///     rank.
+/// Invariants: the claims of all that run sum up to <= num_pages, so that no step can run out of
+/// pages; at most max_running run; the first in rank always runs, if its claim fits num_pages.
+/// `capacity` is cleared and filled.
+void plan_capacity(std::span<const Demand> demands,
+                   const CapacityLimits& limits,
+                   Capacity& capacity);
+
+struct BatchLimits {
+  int64_t budget_tokens = 0;  ///< Rows of the packed batch.
+  int64_t max_sequences = 0;
+  int64_t max_rows = 0;  ///< Rows of logits.
+};
+
+/// The next `num_tokens` tokens of demand `index`.
+struct Chunk {
+  int32_t index = 0;
+  int32_t num_tokens = 0;
+  bool samples = false;  ///< The chunk ends with the last known token: a new one is sampled.
+};
+
+/// One step: first a token of every running request that decodes, then chunks of prompts in order
+/// of rank until the budget is spent. Invariants: no limit is exceeded; no request appears twice;
+/// if max_running <= each of the limits, every decode is in every step and the first prompt in rank
+/// advances in every step. `chunks` is cleared and filled.
+void plan_batch(std::span<const Demand> demands,
+                const BatchLimits& limits,
+                std::vector<Chunk>& chunks);
+
+}  // namespace tokamak::executor

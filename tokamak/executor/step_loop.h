@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// The serving loop: takes requests, asks the scheduler, runs a step, hands out tokens.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "tokamak/executor/active_request.h"
+#include "tokamak/executor/inbox.h"
+#include "tokamak/executor/options.h"
+#include "tokamak/runtime/session.h"
+
+namespace tokamak::executor {
+
+/// Owns the session and all requests. One thread calls run() (or turn(), in tests and simulations);
+/// it alone touches requests, pages and session. An error in a step fails the requests of that
+/// step, an error of a row its request, and the loop goes on. docs/contracts/step_loop.md has the
+/// details.
+class StepLoop {
+ public:
+  /// `options` are valid for the session. `inbox` is shared with streams, which may outlive the
+  /// loop.
+  StepLoop(std::unique_ptr<runtime::Session> session,
+           const ExecutorOptions& options,
+           std::shared_ptr<Inbox> inbox);
+  ~StepLoop();
+
+  /// Turns, and sleeps when there is nothing to do, until the inbox is stopped; then cancels what
+  /// is left.
+  void run();
+  /// One turn. False if there was no step to run.
+  bool turn();
+
+  /// From any thread.
+  ExecutorStats stats() const;
+
+  /// For tests, between turns: the invariants of pages and states. Throws CheckFailure.
+  void check_invariants() const;
+
+ private:
+  bool take_arrivals();
+  void end_cancelled(bool cancels);
+  void schedule();
+  bool get_pages(const Chunk& chunk);
+  void build_step();
+  void run_step();
+  void hand_out(std::vector<Result<runtime::Sampled>>& sampled);
+  void end(ActiveRequest& request, FinishReason reason);
+  void fail(ActiveRequest& request, const Error& error);
+  void forget_finished();
+  void publish();
+  TimePoint now() const { return options_.now(); }
+
+  const std::unique_ptr<runtime::Session> session_;
+  const ExecutorOptions options_;
+  const std::shared_ptr<Inbox> inbox_;
+  CapacityLimits capacity_limits_;
+  BatchLimits batch_limits_;
+  KvCache cache_;
+
+  std::vector<std::unique_ptr<ActiveRequest>> active_;  // In order of rank; none is finished.
+  std::vector<std::unique_ptr<ActiveRequest>> arrivals_;
+  std::optional<TimePoint> next_deadline_;  // No request expires before.
+
+  // The step at hand; members for their memory.
+  std::vector<Demand> demands_;
+  Capacity capacity_;
+  std::vector<Chunk> chunks_;
+  std::vector<int32_t> token_ids_, positions_, logit_rows_;
+  std::vector<op::SequenceSpan> sequences_;
+  std::vector<runtime::SampleRow> samples_;
+
+  ExecutorStats stats_;  // Of the loop's thread; published_ is the copy for others.
+  mutable std::mutex published_mutex_;
+  ExecutorStats published_;
+};
+
+/// The limits that the scheduler works with under `options`.
+CapacityLimits capacity_limits(const ExecutorOptions& options, const runtime::SessionInfo& info);
+BatchLimits batch_limits(const ExecutorOptions& options, const runtime::SessionInfo& info);
+
+}  // namespace tokamak::executor

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+// sample(): no row is sorted. What may be kept is first narrowed by a bound that one vector pass
+// gives, then cut exactly; the draw walks what is left in the order of ids.
+//
+// Definitions. Penalties: repetition as in Hugging Face transformers (over prompt and output), then
+// frequency and presence as in vLLM (over the output). Temperature, top-k, top-p, min-p: as in
+// transformers, in this order, each on what the one before left (vLLM applies min-p before top-k).
+// Tokens that tie with the k-th best are all kept, as in both; of tokens that tie at the border of
+// top-p the lowest ids are. Temperatures below 1e-5 are greedy, as in vLLM.
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include "tokamak/runtime/philox.h"
+#include "tokamak/runtime/sampler_scan.h"
+#include "tokamak/runtime/sampling.h"
+
+namespace tokamak::runtime {
+namespace {
+
+constexpr float kGreedyBelow = 1e-5f;
+constexpr float kLowest = -std::numeric_limits<float>::infinity();
+
+/// Memory for one call: parts of the caller's scratch, and ids.
+struct Scratch {
+  std::span<float> logits, weights, order;
+  std::vector<int32_t>& ids;
+
+  Scratch(std::vector<float>& memory, size_t vocab) : ids(thread_ids()) {
+    if (memory.size() < 3 * vocab) memory.resize(3 * vocab);
+    if (ids.size() < vocab + kScanPadding) ids.resize(vocab + kScanPadding);
+    const std::span all(memory);
+    logits = all.subspan(0, vocab);
+    weights = all.subspan(vocab, vocab);
+    order = all.subspan(2 * vocab, vocab);
+  }
+  static std::vector<int32_t>& thread_ids() {
+    static thread_local std::vector<int32_t> ids;
+    return ids;
+  }
+};
+
+bool has_penalties(const SamplingParams& params) {
+  return params.repetition_penalty != 1 || params.presence_penalty != 0 ||
+         params.frequency_penalty != 0;
+}
+
+/// The logits with penalties and without banned tokens: `logits` itself if nothing changes.
+std::span<const float> adjust(std::span<const float> logits,
+                              const SampleContext& context,
+                              Scratch& scratch) {
+  const SamplingParams& params = *context.params;
+  if (context.banned.empty() && !has_penalties(params)) return logits;
+  std::span<float> adjusted = scratch.logits, counts = scratch.order;
+  std::copy(logits.begin(), logits.end(), adjusted.begin());
+  if (params.repetition_penalty != 1) {
+    for (std::span<const int32_t> tokens : {context.prompt, context.output}) {
+      for (int32_t token : tokens) {
+        // From the original logit, so that a token that was seen twice is penalised once.
+        const float logit = logits[token];
+        adjusted[token] =
+            logit > 0 ? logit / params.repetition_penalty : logit * params.repetition_penalty;
+      }
+    }
+  }
+  if (params.presence_penalty != 0 || params.frequency_penalty != 0) {
+    for (int32_t token : context.output) counts[token] = 0;
+    for (int32_t token : context.output) counts[token] += 1;
+    for (int32_t token : context.output) {
+      const float count = std::exchange(counts[token], 0.0f);
+      if (count == 0) continue;
+      adjusted[token] -= count * params.frequency_penalty + params.presence_penalty;
+    }
+  }
+  for (int32_t token : context.banned) adjusted[token] = kLowest;
+  return adjusted;
+}
+
+/// Writes the ids of the k largest values and of all that tie with the k-th, ascending. No more
+/// than k + ties values are compared one by one while k is below the number of blocks.
+std::span<int32_t> best_ids(std::span<const float> values, int64_t k, Scratch& scratch) {
+  const int64_t blocks = (static_cast<int64_t>(values.size()) + kScanBlock - 1) / kScanBlock;
+  const auto order = scratch.order.begin();
+  float bound = std::numeric_limits<float>::lowest();  // -inf is never kept.
+  if (k <= blocks) {
+    // k blocks hold a value of at least the k-th largest maximum, so the k-th largest value is.
+    scan_block_max(values, scratch.order.data());
+    std::nth_element(order, order + (k - 1), order + blocks, std::greater<>());
+    bound = std::max(bound, order[k - 1]);
+  }
+  int64_t count = scan_at_least(values, bound, scratch.ids.data());
+  const std::span ids = std::span(scratch.ids).first(count);
+  if (count <= k) return ids;
+  for (int64_t i = 0; i < count; ++i) order[i] = values[ids[i]];
+  std::nth_element(order, order + (k - 1), order + count, std::greater<>());
+  const float kth = order[k - 1];
+  const auto end =
+      std::remove_if(ids.begin(), ids.end(), [&](int32_t id) { return values[id] < kth; });
+  return ids.first(end - ids.begin());
+}
+
+/// Where top-p cuts: weights above `weight` are kept, and the first `ties` of those equal to it.
+struct MassCut {
+  float weight = 0;
+  int64_t ties = 0;
+};
+
+/// The smallest set of heaviest weights whose sum is at least `mass`. Weights are in [0, 1];
+/// `order` is memory for as many. Only the bucket of weights in which the sum passes `mass` is
+/// sorted.
+MassCut cut_at_mass(std::span<const float> weights, double mass, std::span<float> order) {
+  // The upper bits of a float in [0, 1] number buckets of 1.6 % width in ascending order.
+  constexpr int kShift = 17;
+  constexpr size_t kBuckets = (std::bit_cast<uint32_t>(1.0f) >> kShift) + 1;
+  auto bucket_of = [](float weight) { return std::bit_cast<uint32_t>(weight) >> kShift; };
+  std::array<double, kBuckets> masses{};
+  for (float weight : weights) masses[bucket_of(weight)] += weight;
+  double above = 0;
+  size_t bucket = kBuckets - 1;
+  while (bucket > 0 && above + masses[bucket] < mass) above += masses[bucket--];
+
+  int64_t count = 0;
+  for (float weight : weights) {
+    if (bucket_of(weight) == bucket) order[count++] = weight;
+  }
+  std::sort(order.begin(), order.begin() + count, std::greater<>());
+  MassCut cut;
+  for (int64_t i = 0; i < count && (i == 0 || above < mass); ++i) {
+    cut.ties = order[i] == cut.weight ? cut.ties + 1 : 1;
+    cut.weight = order[i];
+    above += order[i];
+  }
+  return cut;
+}
+
+/// Tokens that may be drawn, ids ascending, and their weights (not normalised).
+struct Candidates {
+  std::span<int32_t> ids;
+  std::span<float> weights;
+};
+
+template <typename Keep>
+void keep_if(Candidates& candidates, Keep keep) {
+  size_t kept = 0;
+  for (size_t i = 0; i < candidates.ids.size(); ++i) {
+    if (!keep(candidates.weights[i])) continue;
+    candidates.ids[kept] = candidates.ids[i];
+    candidates.weights[kept++] = candidates.weights[i];
+  }
+  candidates = {candidates.ids.first(kept), candidates.weights.first(kept)};
+}
+
+/// Index of the first weight at which the running sum exceeds `u` of the whole, 0 <= u < 1.
+size_t draw(std::span<const float> weights, double u) {
+  constexpr size_t kRun = 1024;
+  double left = u * scan_sum(weights);
+  size_t begin = 0, last = 0;
+  for (; begin + kRun < weights.size(); begin += kRun) {
+    const double sum = scan_sum(weights.subspan(begin, kRun));
+    if (sum > left) break;
+    left -= sum;
+  }
+  for (size_t i = begin; i < weights.size(); ++i) {
+    if (weights[i] <= 0) continue;
+    if (left < weights[i]) return i;
+    left -= weights[i];
+    last = i;
+  }
+  // Rounding can leave a rest behind the last weight.
+  while (weights[last] <= 0) ++last;
+  return last;
+}
+
+/// All tokens that top-k, top-p and min-p may keep; `mass` becomes the sum that top-p is a part of.
+Candidates narrow(std::span<const float> logits,
+                  float max,
+                  const SamplingParams& params,
+                  Scratch& scratch,
+                  double& mass) {
+  const int64_t vocab = static_cast<int64_t>(logits.size());
+  Candidates candidates;
+  if (params.top_k > 0 && params.top_k < vocab) {
+    candidates.ids = best_ids(logits, params.top_k, scratch);
+    candidates.weights = scratch.weights.first(candidates.ids.size());
+    for (size_t i = 0; i < candidates.ids.size(); ++i) {
+      candidates.weights[i] = logits[candidates.ids[i]];
+    }
+    mass = scan_exp(candidates.weights, max, params.temperature, candidates.weights.data());
+    return candidates;
+  }
+  mass = scan_exp(logits, max, params.temperature, scratch.weights.data());
+  // All the tokens of weight <= (1 - top_p) * mass / vocab together hold no more than 1 - top_p of
+  // the mass, so top-p needs none of them. Half of it leaves room for rounding.
+  const double tail =
+      0.5 * (1 - static_cast<double>(params.top_p)) * mass / static_cast<double>(vocab);
+  const float bound = std::max(static_cast<float>(tail), params.min_p);
+  const int64_t count = scan_at_least(scratch.weights, bound, scratch.ids.data());
+  candidates.ids = std::span(scratch.ids).first(count);
+  for (int64_t i = 0; i < count; ++i) scratch.weights[i] = scratch.weights[candidates.ids[i]];
+  candidates.weights = scratch.weights.first(count);
+  return candidates;
+}
+
+int32_t draw_token(std::span<const float> logits,
+                   float max,
+                   const SampleContext& context,
+                   Scratch& scratch) {
+  const SamplingParams& params = *context.params;
+  const double u = philox_uniform(context.seed, static_cast<uint64_t>(context.position));
+  const bool all = params.top_k <= 0 || params.top_k >= static_cast<int64_t>(logits.size());
+  if (all && params.top_p >= 1 && params.min_p <= 0) {
+    scan_exp(logits, max, params.temperature, scratch.weights.data());
+    return static_cast<int32_t>(draw(scratch.weights, u));
+  }
+  double mass = 0;
+  Candidates candidates = narrow(logits, max, params, scratch, mass);
+  if (params.top_p < 1) {
+    MassCut cut = cut_at_mass(candidates.weights, params.top_p * mass, scratch.order);
+    keep_if(candidates, [&](float weight) {
+      return weight > cut.weight || (weight == cut.weight && cut.ties-- > 0);
+    });
+  }
+  if (params.min_p > 0) keep_if(candidates, [&](float weight) { return weight >= params.min_p; });
+  return candidates.ids[draw(candidates.weights, u)];
+}
+
+void add_logprobs(
+    std::span<const float> logits, float max, int64_t count, Scratch& scratch, Sampled& out) {
+  const double mass = scan_exp(logits, max, 1.0f, scratch.weights.data());
+  const double norm = max + std::log(mass);
+  auto logprob = [&](int32_t token) { return static_cast<float>(logits[token] - norm); };
+  out.logprob = logprob(out.token);
+  if (count == 0) return;
+  const auto ids = best_ids(logits, std::min<int64_t>(count, logits.size()), scratch);
+  std::sort(ids.begin(), ids.end(), [&](int32_t a, int32_t b) {
+    return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
+  });
+  for (int32_t token : ids.first(std::min<size_t>(count, ids.size()))) {
+    out.top_logprobs.push_back({token, logprob(token)});
+  }
+}
+
+}  // namespace
+
+Result<Sampled> sample(std::span<const float> logits,
+                       const SampleContext& context,
+                       std::vector<float>& memory) {
+  const float raw_max = scan_max(logits);
+  if (!(raw_max < std::numeric_limits<float>::infinity())) {
+    return base::internal_error(
+        fmt::format("the logits for position {} have NaN or infinity", context.position));
+  }
+  Scratch scratch(memory, logits.size());
+  const std::span<const float> adjusted = adjust(logits, context, scratch);
+  const float max = adjusted.data() == logits.data() ? raw_max : scan_max(adjusted);
+  if (!std::isfinite(max)) {
+    return base::internal_error(fmt::format(
+        "no logit for position {} is finite, no token can be chosen", context.position));
+  }
+  Sampled out;
+  const SamplingParams& params = *context.params;
+  out.token = params.temperature < kGreedyBelow ? static_cast<int32_t>(scan_first(adjusted, max))
+                                                : draw_token(adjusted, max, context, scratch);
+  if (params.logprobs >= 0) add_logprobs(logits, raw_max, params.logprobs, scratch, out);
+  return out;
+}
+
+}  // namespace tokamak::runtime
