@@ -2,6 +2,7 @@
 // Reads one component (a normalizer, a decoder, …) of a tokenizer.json.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -48,7 +49,7 @@ struct PatternText {
 };
 Result<PatternText> get_pattern(const Component& component);
 
-/// Errors: corrupt.
-Result<std::string> decode_base64(std::string_view text, std::string_view where);
+/// The bytes of standard base64, padded or not; none if it is not.
+std::optional<std::string> decode_base64(std::string_view text);
 
 }  // namespace tokamak::text

@@ -9,6 +9,8 @@
 namespace tokamak::text {
 namespace {
 
+constexpr std::string_view kMetaspace = "\u2581";
+
 void replace_all(std::string& text, std::string_view from, std::string_view to) {
   if (from.empty()) return;
   size_t at = text.find(from);
@@ -65,9 +67,24 @@ void strip(std::string& text, std::string_view character, int left, int right) {
 
 }  // namespace
 
-Decoder Decoder::raw_bytes() {
+Decoder Decoder::byte_level() {
   Decoder decoder;
-  decoder.steps_ = {{.kind = Kind::kRawBytes}};
+  decoder.steps_ = {{.kind = Kind::kByteLevel}};
+  return decoder;
+}
+
+Decoder Decoder::sentencepiece(bool drop_first_space,
+                               bool drop_leading_spaces,
+                               const std::string& unk_piece,
+                               const std::string& unk_surface) {
+  Decoder decoder;
+  decoder.steps_ = {{.kind = Kind::kByteFallback},
+                    {.kind = Kind::kSentencePiece,
+                     .from = unk_piece,
+                     .to = unk_surface,
+                     .cleanup = drop_first_space}};
+  decoder.rules_.repair_each_byte = true;
+  decoder.rules_.first_until_text = drop_leading_spaces;
   return decoder;
 }
 
@@ -198,7 +215,13 @@ void Decoder::apply(const Step& step, TokenPiece& piece, bool first, bool last) 
     case Kind::kSpaceBetween:
       if (!first) text.insert(0, 1, ' ');
       break;
-    case Kind::kRawBytes:
+    case Kind::kSentencePiece:
+      if (text == step.from) {
+        text = step.to;
+        break;
+      }
+      if (first && step.cleanup && text.starts_with(kMetaspace)) text.erase(0, kMetaspace.size());
+      replace_all(text, kMetaspace, " ");
       break;
   }
 }

@@ -20,8 +20,14 @@ class Decoder {
   /// From the `decoder` of a tokenizer.json. Errors: corrupt, unsupported (a type, or an order of
   /// types that is not a function of single tokens, by name).
   static Result<Decoder> make(const Component& component);
-  /// Tokens are bytes as they are.
-  static Decoder raw_bytes();
+  /// Tokens are written in the byte alphabet.
+  static Decoder byte_level();
+  /// Of SentencePiece: '▁' is a space, <0xE2> a byte; the space that the normalizer put in front is
+  /// taken away. `unk_surface`: what the unknown token becomes.
+  static Decoder sentencepiece(bool drop_first_space,
+                               bool drop_leading_spaces,
+                               const std::string& unk_piece,
+                               const std::string& unk_surface);
 
   TokenPiece piece(std::string_view token, bool first, bool last) const;
   const JoinRules& rules() const { return rules_; }
@@ -36,13 +42,13 @@ class Decoder {
     kWordPiece,
     kSuffix,
     kSpaceBetween,
-    kRawBytes,
+    kSentencePiece,
   };
   struct Step {
     Kind kind;
     std::string from, to;  // Replace, Metaspace (to: for the first token), WordPiece, suffix.
     int strip_left = 0, strip_right = 0;
-    bool cleanup = false;  // WordPiece
+    bool cleanup = false;  // WordPiece; SentencePiece: drops the first space.
   };
   Result<void> add(const Component& component);
   static void apply(const Step& step, TokenPiece& piece, bool first, bool last);

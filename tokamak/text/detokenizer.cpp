@@ -60,7 +60,7 @@ std::string Detokenizer::finish() {
 
 void Detokenizer::add(TokenId id, bool last, std::string& out) {
   TokenPiece piece = tokenizer_->piece(id, first_, last);
-  first_ = false;
+  if (!piece.bytes.empty() || !tokenizer_->join_rules().first_until_text) first_ = false;
   if (tokenizer_->join_rules().repair_each_byte && !piece.is_byte) {
     repair(true, out);
     emit(piece.bytes, out);

@@ -4,6 +4,8 @@
 #include "tokamak/base/json.h"
 #include "tokamak/text/byte_level.h"
 #include "tokamak/text/unicode.h"
+#include "tokamak/text/unigram.h"
+#include "tokamak/text/word_piece.h"
 
 namespace tokamak::text {
 namespace {
@@ -50,7 +52,9 @@ Result<void> read_scored_vocab(JsonScanner& scanner, ModelSource& source) {
     if (id >= static_cast<size_t>(kMaxTokens)) {
       return scanner.error(fmt::format("over {} tokens", kMaxTokens));
     }
-    return scanner.array([&](size_t member) -> Result<void> {
+    size_t members = 0;
+    TKM_RETURN_IF_ERROR(scanner.array([&](size_t member) -> Result<void> {
+      members = member + 1;
       if (member == 0) {
         TKM_ASSIGN(std::string_view token, scanner.string());
         source.tokens.set(token, static_cast<TokenId>(id));
@@ -61,7 +65,9 @@ Result<void> read_scored_vocab(JsonScanner& scanner, ModelSource& source) {
         return scanner.error(fmt::format("vocab[{}] has over two members", id));
       }
       return {};
-    });
+    }));
+    if (members != 2) return scanner.error(fmt::format("vocab[{}] is not [token, score]", id));
+    return {};
   });
 }
 
@@ -92,9 +98,18 @@ Result<void> read_member(JsonScanner& scanner,
     TKM_ASSIGN(member, small_value<T>(scanner, key, T(member)));
     return {};
   };
+  auto assign_text = [&](std::optional<std::string>& member) -> Result<void> {
+    if (scanner.peek() == 'n') {
+      auto null = scanner.skip();
+      if (!null.ok()) return null.error();
+      return {};
+    }
+    TKM_ASSIGN(member, small_value<std::string>(scanner, key, ""));
+    return {};
+  };
   if (key == "type") return assign(source.type);
-  if (key == "unk_token") return assign(source.bpe.unk_token);
-  if (key == "continuing_subword_prefix") return assign(source.bpe.continuing_subword_prefix);
+  if (key == "unk_token") return assign_text(source.unk_token);
+  if (key == "continuing_subword_prefix") return assign_text(source.continuing_subword_prefix);
   if (key == "end_of_word_suffix") return assign(source.bpe.end_of_word_suffix);
   if (key == "fuse_unk") return assign(source.bpe.fuse_unk);
   if (key == "byte_fallback") return assign(source.bpe.byte_fallback);
@@ -145,7 +160,7 @@ Result<ModelSource> read_model(std::string_view text, const std::string& where) 
 }
 
 bool works_on_bytes(const ModelSource& source) {
-  if (source.type != "BPE" || !source.bpe.continuing_subword_prefix.empty() ||
+  if (source.type != "BPE" || !source.continuing_subword_prefix.value_or("").empty() ||
       !source.bpe.end_of_word_suffix.empty()) {
     return false;
   }
@@ -165,7 +180,10 @@ Result<std::unique_ptr<Model>> make_bpe(const ModelSource& source,
   Merges merges;
   merges.reserve(source.merges.size());
   std::string merged;
-  size_t prefix = source.bpe.continuing_subword_prefix.size();
+  BpeOptions options = source.bpe;
+  options.unk_token = source.unk_token.value_or("");
+  options.continuing_subword_prefix = source.continuing_subword_prefix.value_or("");
+  size_t prefix = options.continuing_subword_prefix.size();
   for (size_t rank = 0; rank < source.merges.size(); ++rank) {
     auto [left, right] = source.merges[rank];
     merged = left;
@@ -187,7 +205,7 @@ Result<std::unique_ptr<Model>> make_bpe(const ModelSource& source,
   }
   if (!byte_level) {
     return std::unique_ptr<Model>(
-        std::make_unique<Bpe>(source.tokens, std::move(merges), source.bpe, false));
+        std::make_unique<Bpe>(source.tokens, std::move(merges), options, false));
   }
   // Tokens with characters beyond the byte alphabet cannot come up; they have no bytes.
   TokenTable bytes;
@@ -197,7 +215,24 @@ Result<std::unique_ptr<Model>> make_bpe(const ModelSource& source,
     if (auto raw = alphabet_to_bytes(source.tokens.token(id))) bytes.set(*raw, id);
   }
   return std::unique_ptr<Model>(
-      std::make_unique<Bpe>(std::move(bytes), std::move(merges), source.bpe, true));
+      std::make_unique<Bpe>(std::move(bytes), std::move(merges), options, true));
+}
+
+Result<std::unique_ptr<Model>> make_unigram(const ModelSource& source, const std::string& where) {
+  if (source.scores.size() != static_cast<size_t>(source.tokens.size())) {
+    return base::corrupt(fmt::format("{}.vocab must be a list of [token, score]", where));
+  }
+  UnigramOptions options;
+  options.byte_fallback = source.bpe.byte_fallback;
+  if (source.unk_id) {
+    if (*source.unk_id >= source.tokens.size()) {
+      return base::corrupt(fmt::format(
+          "{}.unk_id {} is not in [0, {})", where, *source.unk_id, source.tokens.size()));
+    }
+    options.unk = static_cast<TokenId>(*source.unk_id);
+  }
+  return std::unique_ptr<Model>(
+      std::make_unique<Unigram>(source.tokens, source.scores, std::move(options)));
 }
 
 }  // namespace
@@ -206,6 +241,18 @@ Result<std::unique_ptr<Model>> make_model(const ModelSource& source,
                                           bool byte_level,
                                           const std::string& where) {
   if (source.type == "BPE") return make_bpe(source, byte_level, where);
+  if (source.type == "Unigram") return make_unigram(source, where);
+  if (source.type == "WordPiece") {
+    return std::unique_ptr<Model>(
+        std::make_unique<WordPiece>(source.tokens,
+                                    source.unk_token.value_or("[UNK]"),
+                                    source.continuing_subword_prefix.value_or("##"),
+                                    source.max_input_chars_per_word));
+  }
+  if (source.type == "WordLevel") {
+    return std::unique_ptr<Model>(
+        std::make_unique<WordLevel>(source.tokens, source.unk_token.value_or("<unk>")));
+  }
   return base::unsupported(fmt::format("{}: model '{}' is not supported", where, source.type));
 }
 

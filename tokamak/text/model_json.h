@@ -22,7 +22,8 @@ struct ModelSource {
   std::vector<double> scores;                                         ///< Unigram: by id.
   std::vector<std::pair<std::string_view, std::string_view>> merges;  ///< Views of `text`, `pool`.
   std::vector<std::unique_ptr<std::string>> pool;                     ///< Merges that had escapes.
-  BpeOptions bpe;
+  std::optional<std::string> unk_token, continuing_subword_prefix;
+  BpeOptions bpe;                          ///< But for these two.
   std::optional<int64_t> unk_id;           ///< Unigram.
   int64_t max_input_chars_per_word = 100;  ///< WordPiece.
 };

@@ -131,7 +131,7 @@ struct Bert {
       map_characters(text, [](std::string& out, char32_t c) {
         bool is_space = is_class(c, kSpace);
         bool is_tab = c == '\t' || c == '\n' || c == '\r';
-        if (c == 0 || c == 0xfffd || (is_class(c, kOther) && !is_tab)) return;
+        if (c == 0 || c == 0xfffd || (is_class(c, kControl8) && !is_tab)) return;
         append_utf8(out, is_space ? U' ' : c);
       });
     }
@@ -145,7 +145,7 @@ struct Bert {
     if (strip_accents) {
       normalize_unicode(NormalForm::kNfd, text);
       map_characters(text, [](std::string& out, char32_t c) {
-        if (!is_class(c, kNonSpacingMark)) append_utf8(out, c);
+        if (!is_class(c, kNonSpacingMark8)) append_utf8(out, c);
       });
     }
     if (lowercase) map_characters(text, append_lowercase);
@@ -208,6 +208,10 @@ std::unique_ptr<Normalizer> make_unicode(NormalForm form) {
 
 }  // namespace
 
+std::unique_ptr<Normalizer> make_nfc() {
+  return make_unicode(NormalForm::kNfc);
+}
+
 Result<std::unique_ptr<Normalizer>> make_normalizer(const Component& component) {
   const std::string& type = component.type();
   if (type == "Sequence") {
@@ -231,7 +235,7 @@ Result<std::unique_ptr<Normalizer>> make_normalizer(const Component& component) 
   if (type == "StripAccents") {
     return simple([](std::string& text) {
       map_characters(text, [](std::string& out, char32_t c) {
-        if (!is_class(c, kMark)) append_utf8(out, c);
+        if (!is_class(c, kMark9)) append_utf8(out, c);
       });
     });
   }
@@ -255,8 +259,9 @@ Result<std::unique_ptr<Normalizer>> make_normalizer(const Component& component) 
   if (type == "Precompiled") {
     TKM_ASSIGN(std::string encoded, component.get_string("precompiled_charsmap"));
     if (encoded.empty()) return simple([](std::string&) {});
-    TKM_ASSIGN(std::string blob, decode_base64(encoded, component.where()));
-    TKM_ASSIGN(Charsmap map, Charsmap::parse(blob, component.where()));
+    auto blob = decode_base64(encoded);
+    if (!blob) return component.corrupt("precompiled_charsmap", "is not base64");
+    TKM_ASSIGN(Charsmap map, Charsmap::parse(*blob, component.where()));
     return simple([map = std::move(map)](std::string& text) { apply_charsmap(map, text); });
   }
   return component.unsupported_type("normalizer");

@@ -21,4 +21,7 @@ class Normalizer {
 /// From the `normalizer` of a tokenizer.json. Errors: corrupt, unsupported (a type, by name).
 Result<std::unique_ptr<Normalizer>> make_normalizer(const Component& component);
 
+/// Unicode normalization form C.
+std::unique_ptr<Normalizer> make_nfc();
+
 }  // namespace tokamak::text

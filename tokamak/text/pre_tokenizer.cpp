@@ -3,7 +3,6 @@
 
 #include "tokamak/text/byte_level.h"
 #include "tokamak/text/regex.h"
-#include "tokamak/text/scanner.h"
 #include "tokamak/text/split_behavior.h"
 #include "tokamak/text/unicode.h"
 
@@ -180,6 +179,10 @@ Result<std::unique_ptr<PreTokenizer>> make_metaspace(const Component& component)
 }
 
 }  // namespace
+
+std::unique_ptr<PreTokenizer> make_scanner_split(Scanner scanner) {
+  return std::make_unique<Split>(scanner, SplitBehavior::kIsolated, false);
+}
 
 bool ends_in_byte_level(const Component& component) {
   if (component.type() == "ByteLevel") return true;

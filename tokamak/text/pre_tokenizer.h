@@ -9,6 +9,7 @@
 #include "tokamak/text/component.h"
 #include "tokamak/text/function_ref.h"
 #include "tokamak/text/model.h"
+#include "tokamak/text/scanner.h"
 
 namespace tokamak::text {
 
@@ -32,6 +33,8 @@ class PreTokenizer {
 /// corrupt, unsupported (a type, by name).
 Result<std::unique_ptr<PreTokenizer>> make_pre_tokenizer(const Component& component,
                                                          bool raw_bytes);
+/// Cuts text into the matches of a scanner and what is between them.
+std::unique_ptr<PreTokenizer> make_scanner_split(Scanner scanner);
 /// Whether the last step is ByteLevel.
 bool ends_in_byte_level(const Component& component);
 

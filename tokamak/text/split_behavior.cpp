@@ -76,7 +76,7 @@ bool is_numeric(char32_t c) {
   return is_class(c, kNumber);
 }
 bool is_punctuation(char32_t c) {
-  return is_class(c, kPunctuation | kAsciiPunctuation);
+  return is_class(c, kPunctuation8);
 }
 bool is_space(char32_t c) {
   return is_class(c, kSpace);

@@ -3,6 +3,10 @@
 
 #include "tokamak/base/file.h"
 #include "tokamak/text/pipeline.h"
+#include "tokamak/text/ranked_tokens.h"
+#include "tokamak/text/sentencepiece.h"
+#include "tokamak/text/sentencepiece_proto.h"
+#include "tokamak/text/tokenizer_config.h"
 #include "tokamak/text/tokenizer_json.h"
 
 namespace tokamak::text {
@@ -10,25 +14,90 @@ namespace {
 
 constexpr uint64_t kMaxFileBytes = uint64_t{512} << 20;
 
-std::string_view as_text(const base::MappedFile& file) {
-  auto bytes = file.bytes();
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
-}  // namespace
-
-Result<std::shared_ptr<const Tokenizer>> Tokenizer::load_file(const std::filesystem::path& path) {
+Result<base::MappedFile> open_file(const std::filesystem::path& path) {
   TKM_ASSIGN(base::MappedFile file, base::MappedFile::open(path));
   if (file.bytes().size() > kMaxFileBytes) {
     return base::corrupt(fmt::format(
         "{}: {} bytes, the limit is {}", path.string(), file.bytes().size(), kMaxFileBytes));
   }
-  TKM_ASSIGN(Pipeline parts, read_tokenizer_json(as_text(file), path.string()));
-  return std::shared_ptr<const Tokenizer>(std::make_shared<PipelineTokenizer>(std::move(parts)));
+  return file;
+}
+
+std::string_view as_text(const base::MappedFile& file) {
+  auto bytes = file.bytes();
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+std::shared_ptr<const Tokenizer> finish(Pipeline parts) {
+  return std::make_shared<PipelineTokenizer>(std::move(parts));
+}
+
+/// Told by content: JSON with a "model" or a "config", a protobuf, or lines of base64.
+Result<Pipeline> read_any(std::string_view text, const std::string& file, bool legacy) {
+  size_t start = text.find_first_not_of(" \t\r\n");
+  if (start != text.npos && text[start] == '{') {
+    // tekken.json has no model, but tokens as bytes.
+    std::string_view before_model = text.substr(0, text.find("\"model\""));
+    bool is_tekken = before_model.find("\"token_bytes\"") != before_model.npos;
+    return is_tekken ? read_tekken(text, file) : read_tokenizer_json(text, file);
+  }
+  if (looks_like_sentencepiece(text)) return read_sentencepiece(text, file, legacy);
+  return read_tiktoken(text, file);
+}
+
+/// The file of a folder that holds its tokenizer; empty if it is split over vocab.json and
+/// merges.txt or if there is none.
+std::filesystem::path find_file(const std::filesystem::path& folder) {
+  std::error_code ignored;
+  for (const char* name :
+       {"tokenizer.json", "tokenizer.model", "spiece.model", "tiktoken.model", "tekken.json"}) {
+    if (std::filesystem::exists(folder / name, ignored)) return folder / name;
+  }
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+    if (entry.path().extension() == ".tiktoken") return entry.path();
+  }
+  return {};
+}
+
+Result<Pipeline> read_vocab_files(const std::filesystem::path& folder,
+                                  const TokenizerConfig& config) {
+  auto vocab_path = folder / "vocab.json", merges_path = folder / "merges.txt";
+  auto vocab = open_file(vocab_path);
+  auto merges = open_file(merges_path);
+  if (!vocab.ok() || !merges.ok()) {
+    return base::not_found(
+        fmt::format("{} has no tokenizer", folder.string()),
+        "expected tokenizer.json, tokenizer.model, tekken.json, or vocab.json and merges.txt");
+  }
+  TKM_ASSIGN(Pipeline parts,
+             read_vocab_and_merges(
+                 as_text(*vocab), as_text(*merges), vocab_path.string(), merges_path.string()));
+  if (config.tokenizer_class.starts_with("Qwen2")) use_qwen2_rules(parts);
+  return parts;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const Tokenizer>> Tokenizer::load_file(const std::filesystem::path& path) {
+  TKM_ASSIGN(base::MappedFile file, open_file(path));
+  TKM_ASSIGN(Pipeline parts, read_any(as_text(file), path.string(), true));
+  return finish(std::move(parts));
 }
 
 Result<std::shared_ptr<const Tokenizer>> Tokenizer::load(const std::filesystem::path& folder) {
-  return load_file(folder / "tokenizer.json");
+  TKM_ASSIGN(TokenizerConfig config, read_tokenizer_config(folder));
+  std::filesystem::path path = find_file(folder);
+  if (path.empty()) {
+    TKM_ASSIGN(Pipeline parts, read_vocab_files(folder, config));
+    TKM_RETURN_IF_ERROR(apply_tokens(config, parts));
+    apply_bos_and_eos(config, parts);
+    return finish(std::move(parts));
+  }
+  TKM_ASSIGN(base::MappedFile file, open_file(path));
+  TKM_ASSIGN(Pipeline parts, read_any(as_text(file), path.string(), config.legacy));
+  TKM_RETURN_IF_ERROR(apply_tokens(config, parts));
+  if (path.filename() != "tokenizer.json") apply_bos_and_eos(config, parts);
+  return finish(std::move(parts));
 }
 
 }  // namespace tokamak::text

@@ -43,7 +43,8 @@ struct JoinRules {
   /// This character is removed up to so many times from the ends of the whole text.
   std::string strip;
   int strip_left = 0, strip_right = 0;
-  bool looks_ahead = false;  ///< The last piece differs, so pieces are one token late.
+  bool first_until_text = false;  ///< Tokens count as the first until one has added text.
+  bool looks_ahead = false;       ///< The last piece differs, so pieces are one token late.
 };
 
 /// Immutable after loading: any number of threads may call it.

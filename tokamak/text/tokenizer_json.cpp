@@ -104,4 +104,65 @@ Result<Pipeline> read_tokenizer_json(std::string_view text, const std::string& f
   return parts;
 }
 
+namespace {
+
+Result<void> read_merge_lines(std::string_view text, const std::string& file, ModelSource& source) {
+  if (auto offset = find_invalid_utf8(text)) {
+    return base::corrupt(fmt::format("{}: not valid UTF-8 at byte {}", file, *offset));
+  }
+  for (size_t line = 1; !text.empty(); ++line) {
+    std::string_view row = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(text.size(), row.size() + 1));
+    if (row.ends_with('\r')) row.remove_suffix(1);
+    if (row.empty() || row.starts_with("#version")) continue;
+    size_t space = row.find(' ');
+    if (space == row.npos || row.find(' ', space + 1) != row.npos) {
+      return base::corrupt(fmt::format("{}: line {}: expected two tokens", file, line));
+    }
+    source.merges.emplace_back(row.substr(0, space), row.substr(space + 1));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Pipeline> read_vocab_and_merges(std::string_view vocab,
+                                       std::string_view merges,
+                                       const std::string& vocab_file,
+                                       const std::string& merges_file) {
+  if (auto offset = find_invalid_utf8(vocab)) {
+    return base::corrupt(fmt::format("{}: not valid UTF-8 at byte {}", vocab_file, *offset));
+  }
+  ModelSource source;
+  source.type = "BPE";
+  JsonScanner scanner(vocab, vocab_file);
+  TKM_RETURN_IF_ERROR(read_vocab(scanner, source.tokens));
+  TKM_RETURN_IF_ERROR(scanner.end());
+  TKM_RETURN_IF_ERROR(read_merge_lines(merges, merges_file, source));
+  if (!works_on_bytes(source)) {
+    return base::unsupported(fmt::format("{}: not a byte-level vocabulary", vocab_file),
+                             "use the checkpoint's tokenizer.json");
+  }
+  Pipeline parts;
+  TKM_ASSIGN(parts.model, make_model(source, true, merges_file));
+  parts.pre_tokenizer = make_scanner_split(scan_gpt2);
+  parts.decoder = Decoder::byte_level();
+  parts.names = std::move(source.tokens);
+  parts.added = AddedTokens(parts.names.count());
+  // The one token that all of these vocabularies have beside their merges.
+  if (parts.names.find("<|endoftext|>")) {
+    TKM_RETURN_IF_ERROR(
+        parts.added.add({{.content = "<|endoftext|>", .normalized = false, .special = true}},
+                        nullptr,
+                        parts.names));
+    parts.eos = parts.names.find("<|endoftext|>");
+  }
+  return parts;
+}
+
+void use_qwen2_rules(Pipeline& parts) {
+  parts.pre_tokenizer = make_scanner_split(scan_qwen2);
+  parts.normalizer = make_nfc();
+}
+
 }  // namespace tokamak::text

@@ -19,6 +19,9 @@ Result<Pipeline> read_vocab_and_merges(std::string_view vocab,
                                        const std::string& vocab_file,
                                        const std::string& merges_file);
 
+/// Qwen2's files of this kind come with another pattern, and normalize to NFC.
+void use_qwen2_rules(Pipeline& parts);
+
 /// The members of an added token: content, single_word, lstrip, … Errors: corrupt.
 Result<AddedToken> read_added_token(const Json& json, const std::string& where);
 

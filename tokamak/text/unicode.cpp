@@ -9,6 +9,7 @@
 #include <unicode/normalizer2.h>
 #include <unicode/stringpiece.h>
 #include <unicode/uchar.h>
+#include <unicode/uniset.h>
 #include <unicode/uscript.h>
 #include <unicode/utext.h>
 
@@ -25,10 +26,8 @@ uint16_t classes_of_category(UCharCategory category) {
   if (mask & U_GC_L_MASK) bits |= kLetter;
   if (mask & U_GC_N_MASK) bits |= kNumber;
   if (mask & U_GC_M_MASK) bits |= kMark;
-  if (mask & U_GC_MN_MASK) bits |= kNonSpacingMark;
   if (mask & U_GC_P_MASK) bits |= kPunctuation;
   if (mask & U_GC_S_MASK) bits |= kSymbol;
-  if (mask & U_GC_C_MASK) bits |= kOther;
   if (mask & (U_GC_ND_MASK | U_GC_PC_MASK | U_GC_M_MASK)) bits |= kWord;
   if (mask & (U_GC_LU_MASK | U_GC_LT_MASK | U_GC_LM_MASK | U_GC_LO_MASK | U_GC_M_MASK)) {
     bits |= kUpperLike;
@@ -40,8 +39,24 @@ uint16_t classes_of_category(UCharCategory category) {
 UBool fill_category(const void* context, UChar32 start, UChar32 limit, UCharCategory category) {
   auto* table = static_cast<uint16_t*>(const_cast<void*>(context));
   uint16_t bits = classes_of_category(category);
+  if (U_MASK(category) & (U_GC_CC_MASK | U_GC_CF_MASK | U_GC_CO_MASK)) bits |= kControl8;
   for (UChar32 c = start; c < limit; ++c) table[c] = bits;
   return true;
+}
+
+/// The classes of older versions of Unicode, where they are not those of today.
+uint16_t old_classes(UChar32 c) {
+  UVersionInfo age;
+  u_charAge(c, age);
+  uint32_t category = U_MASK(u_charType(c));
+  uint16_t bits = 0;
+  if (age[0] <= 8) {
+    if (category & U_GC_P_MASK) bits |= kPunctuation8;
+    if (category & U_GC_MN_MASK) bits |= kNonSpacingMark8;
+    if (category & (U_GC_CC_MASK | U_GC_CF_MASK | U_GC_CO_MASK)) bits |= kControl8;
+  }
+  if (age[0] <= 9 && (category & U_GC_M_MASK)) bits |= kMark9;
+  return bits;
 }
 
 const uint16_t* make_classes() {
@@ -54,7 +69,12 @@ const uint16_t* make_classes() {
       UErrorCode status = U_ZERO_ERROR;
       if (c >= 0x2e80 && uscript_getScript(c, &status) == USCRIPT_HAN) table[c] |= kHan;
     }
-    if (c < 0x80 && std::ispunct(c)) table[c] |= kAsciiPunctuation;
+    if (table[c] & (kPunctuation | kMark | kControl8)) {
+      table[c] = static_cast<uint16_t>((table[c] & ~kControl8) | old_classes(c));
+    }
+    bool is_ascii_punctuation = (c >= 0x21 && c <= 0x2f) || (c >= 0x3a && c <= 0x40) ||
+                                (c >= 0x5b && c <= 0x60) || (c >= 0x7b && c <= 0x7e);
+    if (is_ascii_punctuation) table[c] |= kAsciiPunctuation | kPunctuation8;
   }
   for (UChar32 c : {0x09,
                     0x0a,
@@ -72,6 +92,15 @@ const uint16_t* make_classes() {
                     0x3000}) {
     table[c] |= kSpace;
   }
+  // Characters whose category has changed since.
+  auto set = [&](UChar32 c, uint16_t bit, bool on) {
+    table[c] = static_cast<uint16_t>(on ? table[c] | bit : table[c] & ~bit);
+  };
+  for (UChar32 c : {0x166d, 0x111c9}) set(c, kPunctuation8, true);
+  set(0x1734, kNonSpacingMark8, true);
+  for (UChar32 c : {0x1885, 0x1886, 0xa9bd}) set(c, kNonSpacingMark8, false);
+  for (UChar32 c : {0x1cf2, 0x1cf3}) set(c, kMark9, true);
+  set(0x111c9, kMark9, false);
   table[0x200c] |= kWord;  // Join controls.
   table[0x200d] |= kWord;
   for (UChar32 c = 0x2000; c <= 0x200a; ++c) table[c] |= kSpace;
@@ -161,31 +190,51 @@ void append_lowercase(std::string& out, char32_t value) {
   append_utf8(out, static_cast<char32_t>(u_tolower(static_cast<UChar32>(value))));
 }
 
-void normalize_unicode(NormalForm form, std::string& text) {
-  if (is_ascii(text)) return;
+namespace {
+
+const icu::Normalizer2* make_normalizer2(NormalForm form) {
   UErrorCode status = U_ZERO_ERROR;
-  const icu::Normalizer2* normalizer = nullptr;
+  const icu::Normalizer2* newest = nullptr;
   switch (form) {
     case NormalForm::kNfc:
-      normalizer = icu::Normalizer2::getNFCInstance(status);
+      newest = icu::Normalizer2::getNFCInstance(status);
       break;
     case NormalForm::kNfd:
-      normalizer = icu::Normalizer2::getNFDInstance(status);
+      newest = icu::Normalizer2::getNFDInstance(status);
       break;
     case NormalForm::kNfkc:
-      normalizer = icu::Normalizer2::getNFKCInstance(status);
+      newest = icu::Normalizer2::getNFKCInstance(status);
       break;
     case NormalForm::kNfkd:
-      normalizer = icu::Normalizer2::getNFKDInstance(status);
+      newest = icu::Normalizer2::getNFKDInstance(status);
       break;
   }
+  auto* known = new icu::UnicodeSet(u"[:age=9.0:]", status);  // Lives as long as the process.
   TKM_CHECK(U_SUCCESS(status), "ICU has no normalizer: {}", u_errorName(status));
+  known->freeze();
+  return new icu::FilteredNormalizer2(*newest, *known);
+}
+
+const icu::Normalizer2& normalizer_of(NormalForm form) {
+  static const icu::Normalizer2* const normalizers[] = {make_normalizer2(NormalForm::kNfc),
+                                                        make_normalizer2(NormalForm::kNfd),
+                                                        make_normalizer2(NormalForm::kNfkc),
+                                                        make_normalizer2(NormalForm::kNfkd)};
+  return *normalizers[static_cast<size_t>(form)];
+}
+
+}  // namespace
+
+void normalize_unicode(NormalForm form, std::string& text) {
+  if (is_ascii(text)) return;
+  const icu::Normalizer2& normalizer = normalizer_of(form);
+  UErrorCode status = U_ZERO_ERROR;
   icu::StringPiece piece(text.data(), static_cast<int32_t>(text.size()));
-  if (normalizer->isNormalizedUTF8(piece, status) && U_SUCCESS(status)) return;
+  if (normalizer.isNormalizedUTF8(piece, status) && U_SUCCESS(status)) return;
   std::string normalized;
   icu::StringByteSink<std::string> sink(&normalized, static_cast<int32_t>(text.size()));
   status = U_ZERO_ERROR;
-  normalizer->normalizeUTF8(0, piece, sink, nullptr, status);
+  normalizer.normalizeUTF8(0, piece, sink, nullptr, status);
   TKM_CHECK(U_SUCCESS(status), "ICU could not normalize: {}", u_errorName(status));
   text = std::move(normalized);
 }

@@ -66,10 +66,13 @@ enum CharacterClass : uint16_t {
   kUpperLike = 1 << 6,          ///< [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]
   kLowerLike = 1 << 7,          ///< [\p{Ll}\p{Lm}\p{Lo}\p{M}]
   kHan = 1 << 8,                ///< Script=Han
-  kNonSpacingMark = 1 << 9,     ///< \p{Mn}
-  kOther = 1 << 10,             ///< \p{C}, unassigned included
-  kWord = 1 << 11,              ///< \w of UTS #18: Alphabetic, M, Nd, Pc, Join_Control
-  kAsciiPunctuation = 1 << 12,  ///< !"#$%&'()*+,-./:;<=>?@[\]^_`{|}~
+  kWord = 1 << 9,               ///< \w of UTS #18: Alphabetic, M, Nd, Pc, Join_Control
+  kAsciiPunctuation = 1 << 10,  ///< !"#$%&'()*+,-./:;<=>?@[\]^_`{|}~
+  // Some components of Hugging Face's library use older data, which published ids depend on.
+  kPunctuation8 = 1 << 11,     ///< \p{P} of Unicode 8, and ASCII punctuation
+  kNonSpacingMark8 = 1 << 12,  ///< \p{Mn} of Unicode 8
+  kControl8 = 1 << 13,         ///< \p{C} of Unicode 8 but for unassigned characters
+  kMark9 = 1 << 14,            ///< \p{M} of Unicode 9
 };
 
 /// CharacterClass bits by code point (0x110000 entries).
@@ -82,7 +85,9 @@ inline bool is_class(char32_t c, uint16_t classes) {
 void append_lowercase(std::string& out, char32_t value);
 
 enum class NormalForm { kNfc, kNfd, kNfkc, kNfkd };
-/// `text` must be valid UTF-8; it is left alone if it is already normalized.
+/// `text` must be valid UTF-8; it is left alone if it is already normalized. Characters younger
+/// than Unicode 9 stay as they are: that is the data of the library that tokenizers were trained
+/// with.
 void normalize_unicode(NormalForm form, std::string& text);
 
 /// The extended grapheme clusters of valid UTF-8: their ends in order.
