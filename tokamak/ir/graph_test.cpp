@@ -59,12 +59,12 @@ TEST(Text, round_trips) {
 
 TEST(Text, errors_name_the_line) {
   auto error = [](const char* text) { return parse_graph(text).error().message; };
-  EXPECT_EQ(error("input %x : f32[T, 2]\n%y = relu(%x)\n"), "'relu' is not an op");
+  EXPECT_EQ(error("input %x : f32[T, 2]\n%y = relu(%x)\n"), "line 2: 'relu' is not an op");
   EXPECT_EQ(error("%y = add(%x, %x)\n"), "line 1: %x is not defined");
   EXPECT_EQ(error("input %x : f32[T, 2]\n%y = softcap(%x)\n"),
             "line 2: softcap: cap is 0, must be positive");
   EXPECT_EQ(error("input %x : f32[T, 2]\n%y = scale(%x) {size=2}\n"),
-            "scale: unknown attribute 'size'");
+            "line 2: scale: unknown attribute 'size'");
 }
 
 TEST(Graph, replace_and_erase_keep_it_verifiable) {

@@ -13,31 +13,46 @@ namespace {
 /// Caches for every layer that the graph's attention ops name, with the pages of one sequence.
 class ReferenceCache {
  public:
-  ReferenceCache(const Graph& graph, int64_t num_tokens) {
-    for (const Node* node : graph.nodes()) {
-      if (const auto* a = node->as<op::Attention>())
-        add(a->layer, a->num_kv_heads, a->head_dim, num_tokens);
-      if (const auto* a = node->as<op::Attend>())
-        add(a->layer, a->num_kv_heads, a->head_dim, num_tokens);
-    }
-    pages_.resize(static_cast<size_t>((num_tokens + op::kPageTokens - 1) / op::kPageTokens));
+  explicit ReferenceCache(int64_t num_tokens)
+      : pages_(static_cast<size_t>((num_tokens + op::kPageTokens - 1) / op::kPageTokens)) {
     std::iota(pages_.begin(), pages_.end(), 0);
     sequence_ = {.num_tokens = static_cast<int32_t>(num_tokens), .pages = pages_};
+  }
+  Result<void> add_all(const Graph& graph) {
+    for (const Node* node : graph.nodes()) {
+      if (const auto* a = node->as<op::Attention>())
+        TKM_RETURN_IF_ERROR(add(a->layer, a->num_kv_heads, a->head_dim));
+      if (const auto* a = node->as<op::Attend>())
+        TKM_RETURN_IF_ERROR(add(a->layer, a->num_kv_heads, a->head_dim));
+      if (const auto* a = node->as<op::RopeAppend>())
+        TKM_RETURN_IF_ERROR(add(a->layer, a->num_kv_heads, a->head_dim));
+    }
+    return {};
   }
   op::BatchView batch() const { return {std::span(&sequence_, 1), layers_}; }
 
  private:
-  void add(int64_t layer, int64_t kv_heads, int64_t head_dim, int64_t num_tokens) {
+  Result<void> add(int64_t layer, int64_t kv_heads, int64_t head_dim) {
     if (layers_.size() <= static_cast<size_t>(layer))
       layers_.resize(static_cast<size_t>(layer) + 1);
+    op::KvCache& cache = layers_[static_cast<size_t>(layer)];
+    if (cache.data && (cache.num_kv_heads != kv_heads || cache.head_dim != head_dim)) {
+      return base::invalid(fmt::format("layer {} has {} kv heads of {} and also {} of {}",
+                                       layer,
+                                       cache.num_kv_heads,
+                                       cache.head_dim,
+                                       kv_heads,
+                                       head_dim));
+    }
+    if (cache.data) return {};
     int64_t page_bytes = op::KvCache::bytes_of_page(DType::kF32, kv_heads, head_dim);
-    int64_t pages = (num_tokens + op::kPageTokens - 1) / op::kPageTokens;
-    storage_.emplace_back(DType::kU8, Shape{pages * page_bytes});
-    layers_[static_cast<size_t>(layer)] = {DType::kF32,
-                                           static_cast<int32_t>(kv_heads),
-                                           static_cast<int32_t>(head_dim),
-                                           page_bytes,
-                                           storage_.back().view().data};
+    storage_.emplace_back(DType::kU8, Shape{static_cast<int64_t>(pages_.size()) * page_bytes});
+    cache = {DType::kF32,
+             static_cast<int32_t>(kv_heads),
+             static_cast<int32_t>(head_dim),
+             page_bytes,
+             storage_.back().view().data};
+    return {};
   }
   std::vector<Tensor> storage_;
   std::vector<op::KvCache> layers_;
@@ -46,12 +61,11 @@ class ReferenceCache {
 };
 
 Tensor transposed(const Tensor& x) {
-  int64_t rows = x.shape()[0], columns = x.shape()[1];
-  Tensor out(DType::kF32, {columns, rows});
-  for (int64_t i = 0; i < rows; ++i) {
-    for (int64_t j = 0; j < columns; ++j)
-      out.floats()[static_cast<size_t>(j * rows + i)] =
-          x.floats()[static_cast<size_t>(i * columns + j)];
+  size_t rows = static_cast<size_t>(x.shape()[0]), columns = static_cast<size_t>(x.shape()[1]);
+  Tensor out(DType::kF32, {x.shape()[1], x.shape()[0]});
+  auto from = x.floats(), to = out.floats();
+  for (size_t i = 0; i < rows; ++i) {
+    for (size_t j = 0; j < columns; ++j) to[j * rows + i] = from[i * columns + j];
   }
   return out;
 }
@@ -65,28 +79,55 @@ void normalize_rows(std::span<float> values, int64_t columns) {
   }
 }
 
+/// The rows that one part gives to a weight of `shape`.
+Result<Tensor> rows_of_part(const TensorMap& checkpoint, const WeightPart& part, Shape shape) {
+  auto it = checkpoint.find(part.tensor);
+  if (it == checkpoint.end()) return base::not_found(fmt::format("no tensor '{}'", part.tensor));
+  if (!shape.empty()) shape[0] = part.rows;
+  Shape stored = shape;
+  if (part.transposed) std::reverse(stored.begin(), stored.end());
+  if (it->second.shape() != stored || (part.transposed && stored.size() != 2)) {
+    return base::invalid(fmt::format("tensor '{}' is {}, expected {}",
+                                     part.tensor,
+                                     tensor::shape_text(it->second.shape()),
+                                     tensor::shape_text(stored)));
+  }
+  Tensor rows = it->second.to(DType::kF32);
+  if (part.transposed) rows = transposed(rows);
+  if (part.normalize_rows) normalize_rows(rows.floats(), rows.view().columns());
+  return rows;
+}
+
+Result<Tensor> checked_input(const TensorMap& inputs, Value value, int64_t tokens, int64_t rows) {
+  auto it = inputs.find(value.name());
+  if (it == inputs.end()) return base::not_found(fmt::format("no input '{}'", value.name()));
+  Shape expected = value.type().resolve(tokens, rows);
+  bool floats = tensor::is_float(value.type().dtype);
+  if (it->second.shape() == expected &&
+      it->second.dtype() == (floats ? DType::kF32 : value.type().dtype))
+    return it->second;
+  return base::invalid(fmt::format("input '{}' is {}{}, expected {}{}",
+                                   value.name(),
+                                   tensor::dtype_name(it->second.dtype()),
+                                   tensor::shape_text(it->second.shape()),
+                                   floats ? "f32" : tensor::dtype_name(value.type().dtype),
+                                   tensor::shape_text(expected)));
+}
+
 }  // namespace
 
 Result<Tensor> assemble_weight(const TensorMap& checkpoint, Value weight) {
   Tensor out(DType::kF32, weight.type().resolve(0, 0));
-  size_t filled = 0;
+  auto to = out.floats().begin();
   for (const WeightPart& part : weight.parts()) {
-    auto it = checkpoint.find(part.tensor);
-    if (it == checkpoint.end())
-      return base::not_found(
-          fmt::format("no tensor '{}' for weight %{}", part.tensor, weight.name()));
-    Tensor rows = part.transposed ? transposed(it->second) : it->second.to(DType::kF32);
-    if (part.normalize_rows) normalize_rows(rows.floats(), rows.view().columns());
-    auto values = rows.floats();
-    if (filled + values.size() > static_cast<size_t>(out.count()))
-      return base::invalid(fmt::format(
-          "the parts of weight %{} are larger than {}", weight.name(), weight.type().text()));
-    std::copy(values.begin(), values.end(), out.floats().begin() + static_cast<int64_t>(filled));
-    filled += values.size();
+    auto rows = rows_of_part(checkpoint, part, out.shape());
+    if (!rows.ok()) {
+      Error error = rows.error();
+      error.message = fmt::format("weight %{}: {}", weight.name(), error.message);
+      return error;
+    }
+    to = std::copy(rows->floats().begin(), rows->floats().end(), to);
   }
-  if (filled != static_cast<size_t>(out.count()))
-    return base::invalid(
-        fmt::format("the parts of weight %{} do not fill {}", weight.name(), weight.type().text()));
   return out;
 }
 
@@ -95,14 +136,13 @@ Result<std::vector<Tensor>> run_reference(const Graph& graph,
                                           const TensorMap& checkpoint,
                                           int64_t num_tokens) {
   TKM_RETURN_IF_ERROR(graph.verify());
-  ReferenceCache cache(graph, num_tokens);
+  ReferenceCache cache(num_tokens);
+  TKM_RETURN_IF_ERROR(cache.add_all(graph));
   std::map<std::string, Tensor, std::less<>> values;
-  int64_t rows = 0;
+  auto given = inputs.find("rows");
+  int64_t rows = given == inputs.end() ? 0 : given->second.count();
   for (const Value& value : graph.inputs()) {
-    auto it = inputs.find(value.name());
-    if (it == inputs.end()) return base::not_found(fmt::format("no input '{}'", value.name()));
-    values[value.name()] = it->second;
-    if (value.name() == "rows") rows = it->second.count();
+    TKM_ASSIGN(values[value.name()], checked_input(inputs, value, num_tokens, rows));
   }
   for (const Value& value : graph.weights()) {
     TKM_ASSIGN(values[value.name()], assemble_weight(checkpoint, value));

@@ -17,8 +17,8 @@ using TensorMap = std::map<std::string, Tensor, std::less<>>;
 Result<Tensor> assemble_weight(const TensorMap& checkpoint, Value weight);
 
 /// Runs the graph on one sequence that is `num_tokens` long with an empty cache; R is taken from
-/// the i32 input called "rows", if any. Returns the outputs as f32. Errors: not_found (an input),
-/// the type errors of the graph.
+/// the i32 input called "rows", if any. Returns the outputs as f32. Errors: not_found (an input, a
+/// tensor), invalid (one of another shape), the type errors of the graph.
 Result<std::vector<Tensor>> run_reference(const Graph& graph,
                                           const TensorMap& inputs,
                                           const TensorMap& checkpoint,

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokamak/ir/text.h"
 
+#include <algorithm>
 #include <charconv>
 #include <map>
 
 namespace tokamak::ir {
 namespace {
+
+constexpr int64_t kMaxDim = int64_t{1} << 48;  ///< Sums of dimensions stay far from overflowing.
 
 std::string attribute_text(const Json& value) {
   if (value.is_string()) return value.get<std::string>();
@@ -16,28 +19,48 @@ std::string attribute_text(const Json& value) {
   return out + "]";
 }
 
+bool is_word(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' || c == '-' ||
+         c == '+';
+}
+
+std::string quoted_text(std::string_view text) {
+  std::string out = "\"";
+  for (char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    if (c == '\n')
+      out += "\\n";
+    else
+      out += c;
+  }
+  return out + "\"";
+}
+
+/// "%name", or "%\"name\"" if the name is not one word.
+std::string value_text(const Value& value) {
+  bool word =
+      !value.name().empty() && std::all_of(value.name().begin(), value.name().end(), is_word);
+  return "%" + (word ? value.name() : quoted_text(value.name()));
+}
+
 /// `alone`: the part's rows are the weight's and need no telling.
 std::string part_text(const WeightPart& part, bool alone) {
-  std::string out = "\"" + part.tensor + "\"";
+  std::string out = quoted_text(part.tensor);
   if (!alone) out += fmt::format("[{}]", part.rows);
   if (part.transposed) out = "transpose(" + out + ")";
   if (part.normalize_rows) out = "normalize_rows(" + out + ")";
   return out;
 }
 
-bool is_word(char c) {
-  return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' || c == '-' ||
-         c == '+';
-}
-
-/// A cursor over one line.
+/// A cursor over one line. Its errors do not know the number of the line: the parser does.
 class Line {
  public:
-  Line(std::string_view text, int number) : rest_(text), number_(number) {}
+  explicit Line(std::string_view text) : rest_(text) {}
 
-  Error error(std::string_view expected) const {
-    return base::invalid(
-        fmt::format("line {}: expected {}, found '{}'", number_, expected, rest_.substr(0, 20)));
+  Error error(std::string_view expected) {
+    skip();
+    if (rest_.empty()) return base::invalid(fmt::format("expected {}, found the end", expected));
+    return base::invalid(fmt::format("expected {}, found '{}'", expected, rest_.substr(0, 20)));
   }
   bool done() {
     skip();
@@ -62,30 +85,33 @@ class Line {
   }
   Result<std::string> quoted() {
     TKM_RETURN_IF_ERROR(expect("\""));
-    size_t length = rest_.find('"');
-    if (length == std::string_view::npos) return error("a closing quote");
-    std::string out(take(length));
-    rest_.remove_prefix(1);
+    std::string out;
+    while (!rest_.empty() && rest_[0] != '"') {
+      bool escaped = rest_[0] == '\\' && rest_.size() > 1;
+      if (escaped) take(1);
+      out += escaped && rest_[0] == 'n' ? '\n' : rest_[0];
+      take(1);
+    }
+    if (rest_.empty()) return error("a closing quote");
+    take(1);
     return out;
   }
-  /// Up to and with the closing bracket that matches the one taken before.
-  Result<std::string> until(char close) {
-    size_t length = rest_.find(close);
-    if (length == std::string_view::npos) return error(fmt::format("'{}'", close));
-    std::string out(take(length));
-    rest_.remove_prefix(1);
-    return out;
+  /// The name behind a '%'.
+  Result<std::string> value_name() {
+    TKM_RETURN_IF_ERROR(expect("%"));
+    return rest_.starts_with('"') ? quoted() : word();
   }
   Result<TensorType> type() {
     skip();
     size_t end = rest_.find(']');
     if (end == std::string_view::npos) return error("a type");
-    auto parsed = TensorType::parse(take(end + 1));
-    if (!parsed.ok())
-      return base::invalid(fmt::format("line {}: {}", number_, parsed.error().message));
-    return parsed;
+    TKM_ASSIGN(TensorType type, TensorType::parse(take(end + 1)));
+    for (const Dim& dim : type.shape) {
+      if (dim.size > kMaxDim)
+        return base::invalid(fmt::format("dimension {} is larger than {}", dim.size, kMaxDim));
+    }
+    return type;
   }
-  int number() const { return number_; }
 
  private:
   void skip() {
@@ -98,8 +124,18 @@ class Line {
     return out;
   }
   std::string_view rest_;
-  int number_;
 };
+
+/// The line up to a '#' that is not within quotes.
+std::string_view without_comment(std::string_view line) {
+  bool inside = false;
+  for (size_t i = 0; i < line.size(); ++i) {
+    if (line[i] == '"') inside = !inside;
+    if (inside && line[i] == '\\') ++i;
+    if (!inside && line[i] == '#') return line.substr(0, i);
+  }
+  return line;
+}
 
 Json scalar(std::string_view word) {
   if (word == "true") return true;
@@ -117,23 +153,56 @@ Json scalar(std::string_view word) {
   return std::string(word);
 }
 
+Result<Json> parse_attribute(Line& line) {
+  if (!line.accept("[")) {
+    TKM_ASSIGN(std::string value, line.word());
+    return scalar(value);
+  }
+  Json list = Json::array();
+  if (line.accept("]")) return list;
+  do {
+    TKM_ASSIGN(std::string element, line.word());
+    list.push_back(scalar(element));
+  } while (line.accept(","));
+  TKM_RETURN_IF_ERROR(line.expect("]"));
+  return list;
+}
+
+/// What follows "{".
+Result<Json> parse_attribute_list(Line& line) {
+  Json out = Json::object();
+  if (line.accept("}")) return out;
+  do {
+    TKM_ASSIGN(std::string key, line.word());
+    TKM_RETURN_IF_ERROR(line.expect("="));
+    if (out.contains(key)) return base::invalid(fmt::format("'{}' is given twice", key));
+    TKM_ASSIGN(out[key], parse_attribute(line));
+  } while (line.accept(","));
+  TKM_RETURN_IF_ERROR(line.expect("}"));
+  return out;
+}
+
 class Parser {
  public:
   Result<std::unique_ptr<Graph>> parse(std::string_view text) {
-    int number = 0;
-    while (!text.empty()) {
+    for (int number = 1; !text.empty(); ++number) {
       size_t end = text.find('\n');
-      std::string_view line = text.substr(0, end);
+      Line line(without_comment(text.substr(0, end)));
       text = end == std::string_view::npos ? std::string_view{} : text.substr(end + 1);
-      line = line.substr(0, line.find('#'));
-      TKM_RETURN_IF_ERROR(statement(Line(line, ++number)));
+      auto status = statement(line);
+      if (status.ok() && !line.done()) status = line.error("the end of the line");
+      if (!status.ok()) {
+        Error error = status.error();
+        error.message = fmt::format("line {}: {}", number, error.message);
+        return error;
+      }
     }
     TKM_RETURN_IF_ERROR(graph_->verify());
     return std::move(graph_);
   }
 
  private:
-  Result<void> statement(Line line) {
+  Result<void> statement(Line& line) {
     if (line.done()) return {};
     if (line.accept("input ")) return input(line);
     if (line.accept("weight ")) return weight(line);
@@ -141,48 +210,42 @@ class Parser {
     return node(line);
   }
 
-  Result<void> define(const Line& line, const std::string& name, Value value) {
-    if (!values_.emplace(name, value).second)
-      return base::invalid(fmt::format("line {}: %{} is defined twice", line.number(), name));
-    return {};
+  Result<std::string> new_name(Line& line) {
+    TKM_ASSIGN(std::string name, line.value_name());
+    if (values_.contains(name)) return base::invalid(fmt::format("%{} is defined twice", name));
+    return name;
   }
 
   Result<void> input(Line& line) {
-    TKM_RETURN_IF_ERROR(line.expect("%"));
-    TKM_ASSIGN(std::string name, line.word());
+    TKM_ASSIGN(std::string name, new_name(line));
     TKM_RETURN_IF_ERROR(line.expect(":"));
     TKM_ASSIGN(TensorType type, line.type());
-    return define(line, name, graph_->input(name, type));
+    values_[name] = graph_->input(name, type);
+    return {};
   }
 
+  /// normalize_rows(transpose("tensor"[rows])), each around it optional.
   Result<WeightPart> part(Line& line) {
-    if (line.accept("transpose(")) {
-      TKM_ASSIGN(WeightPart inner, part(line));
-      TKM_RETURN_IF_ERROR(line.expect(")"));
-      inner.transposed = true;
-      return inner;
-    }
-    if (line.accept("normalize_rows(")) {
-      TKM_ASSIGN(WeightPart inner, part(line));
-      TKM_RETURN_IF_ERROR(line.expect(")"));
-      inner.normalize_rows = true;
-      return inner;
-    }
     WeightPart out;
+    out.normalize_rows = line.accept("normalize_rows(");
+    out.transposed = line.accept("transpose(");
     TKM_ASSIGN(out.tensor, line.quoted());
     if (line.accept("[")) {
-      TKM_ASSIGN(std::string rows, line.until(']'));
+      TKM_ASSIGN(std::string rows, line.word());
       Json number = scalar(rows);
-      if (!number.is_number_integer() || number.get<int64_t>() <= 0)
-        return line.error("a number of rows");
+      if (!number.is_number_integer() || number.get<int64_t>() <= 0 ||
+          number.get<int64_t>() > kMaxDim)
+        return base::invalid(fmt::format("'{}' is not a number of rows", rows));
       out.rows = number.get<int64_t>();
+      TKM_RETURN_IF_ERROR(line.expect("]"));
     }
+    if (out.transposed) TKM_RETURN_IF_ERROR(line.expect(")"));
+    if (out.normalize_rows) TKM_RETURN_IF_ERROR(line.expect(")"));
     return out;
   }
 
   Result<void> weight(Line& line) {
-    TKM_RETURN_IF_ERROR(line.expect("%"));
-    TKM_ASSIGN(std::string name, line.word());
+    TKM_ASSIGN(std::string name, new_name(line));
     std::vector<WeightPart> parts;
     if (line.accept("=")) {
       do {
@@ -192,24 +255,24 @@ class Parser {
     }
     TKM_RETURN_IF_ERROR(line.expect(":"));
     TKM_ASSIGN(TensorType type, line.type());
+    for (const Dim& dim : type.shape) {
+      if (!dim.is_constant())
+        return base::invalid(fmt::format("weight %{} is {}, must be constant", name, type.text()));
+    }
     int64_t rows = 0;
     for (const WeightPart& part : parts) rows += part.rows;
     if (parts.size() > 1 && (type.shape.empty() || Dim(rows) != type.shape[0])) {
-      return base::invalid(fmt::format("line {}: the parts of %{} have {} rows, but it is {}",
-                                       line.number(),
-                                       name,
-                                       rows,
-                                       type.text()));
+      return base::invalid(
+          fmt::format("the parts of %{} have {} rows, but it is {}", name, rows, type.text()));
     }
-    return define(line, name, graph_->weight(name, type, std::move(parts)));
+    values_[name] = graph_->weight(name, type, std::move(parts));
+    return {};
   }
 
   Result<Value> use(Line& line) {
-    TKM_RETURN_IF_ERROR(line.expect("%"));
-    TKM_ASSIGN(std::string name, line.word());
+    TKM_ASSIGN(std::string name, line.value_name());
     auto it = values_.find(name);
-    if (it == values_.end())
-      return base::invalid(fmt::format("line {}: %{} is not defined", line.number(), name));
+    if (it == values_.end()) return base::invalid(fmt::format("%{} is not defined", name));
     return it->second;
   }
 
@@ -224,51 +287,52 @@ class Parser {
   Result<void> node(Line& line) {
     std::vector<std::string> names;
     do {
-      TKM_RETURN_IF_ERROR(line.expect("%"));
-      TKM_ASSIGN(std::string name, line.word());
+      TKM_ASSIGN(std::string name, new_name(line));
+      if (std::find(names.begin(), names.end(), name) != names.end())
+        return base::invalid(fmt::format("%{} is defined twice", name));
       names.push_back(std::move(name));
     } while (line.accept(","));
     TKM_RETURN_IF_ERROR(line.expect("="));
     TKM_ASSIGN(std::string op_name, line.word());
-    TKM_RETURN_IF_ERROR(line.expect("("));
-    std::vector<Value> inputs;
-    if (!line.accept(")")) {
-      do {
-        TKM_ASSIGN(Value value, use(line));
-        inputs.push_back(value);
-      } while (line.accept(","));
-      TKM_RETURN_IF_ERROR(line.expect(")"));
-    }
+    TKM_ASSIGN(std::vector<Value> inputs, operands(line));
     Json attributes = Json::object();
     if (line.accept("{")) {
-      TKM_ASSIGN(std::string text, line.until('}'));
-      TKM_ASSIGN(attributes, parse_attributes("{" + text + "}"));
+      TKM_ASSIGN(attributes, parse_attribute_list(line));
     }
     TKM_ASSIGN(op::Op op, op::Op::parse(op_name, attributes));
     std::vector<Value> results = graph_->apply_all(std::move(op), std::move(inputs));
-    if (auto status = graph_->status(); !status.ok())
-      return base::invalid(fmt::format("line {}: {}", line.number(), status.error().message));
-    if (results.size() != names.size())
-      return base::invalid(fmt::format("line {}: {} has {} results, {} are named",
-                                       line.number(),
-                                       op_name,
-                                       results.size(),
-                                       names.size()));
-    if (line.accept(":")) {
-      for (size_t i = 0; i < results.size(); ++i) {
-        if (i) TKM_RETURN_IF_ERROR(line.expect(","));
-        TKM_ASSIGN(TensorType type, line.type());
-        if (type != results[i].type())
-          return base::invalid(fmt::format("line {}: %{} is {}, not {}",
-                                           line.number(),
-                                           names[i],
-                                           results[i].type().text(),
-                                           type.text()));
-      }
+    TKM_RETURN_IF_ERROR(graph_->status());
+    if (results.size() != names.size()) {
+      return base::invalid(
+          fmt::format("{} has {} results, {} are named", op_name, results.size(), names.size()));
     }
     for (size_t i = 0; i < results.size(); ++i) {
       graph_->rename(results[i], names[i]);
-      TKM_RETURN_IF_ERROR(define(line, names[i], results[i]));
+      values_[names[i]] = results[i];
+    }
+    return line.accept(":") ? check_types(line, results) : Result<void>();
+  }
+
+  Result<std::vector<Value>> operands(Line& line) {
+    std::vector<Value> out;
+    TKM_RETURN_IF_ERROR(line.expect("("));
+    if (line.accept(")")) return out;
+    do {
+      TKM_ASSIGN(Value value, use(line));
+      out.push_back(value);
+    } while (line.accept(","));
+    TKM_RETURN_IF_ERROR(line.expect(")"));
+    return out;
+  }
+
+  Result<void> check_types(Line& line, const std::vector<Value>& results) {
+    for (size_t i = 0; i < results.size(); ++i) {
+      if (i) TKM_RETURN_IF_ERROR(line.expect(","));
+      TKM_ASSIGN(TensorType type, line.type());
+      if (type != results[i].type()) {
+        return base::invalid(fmt::format(
+            "%{} is {}, not {}", results[i].name(), results[i].type().text(), type.text()));
+      }
     }
     return {};
   }
@@ -292,53 +356,33 @@ std::string attributes_text(const Json& attributes) {
 }
 
 Result<Json> parse_attributes(std::string_view text) {
-  Line line(text, 1);
-  Json out = Json::object();
+  Line line(text);
   TKM_RETURN_IF_ERROR(line.expect("{"));
-  if (line.accept("}")) return out;
-  do {
-    TKM_ASSIGN(std::string key, line.word());
-    TKM_RETURN_IF_ERROR(line.expect("="));
-    if (line.accept("[")) {
-      Json list = Json::array();
-      if (!line.accept("]")) {
-        do {
-          TKM_ASSIGN(std::string element, line.word());
-          list.push_back(scalar(element));
-        } while (line.accept(","));
-        TKM_RETURN_IF_ERROR(line.expect("]"));
-      }
-      out[key] = std::move(list);
-    } else {
-      TKM_ASSIGN(std::string value, line.word());
-      out[key] = scalar(value);
-    }
-  } while (line.accept(","));
-  TKM_RETURN_IF_ERROR(line.expect("}"));
+  TKM_ASSIGN(Json out, parse_attribute_list(line));
+  if (!line.done()) return line.error("the end of the attributes");
   return out;
 }
 
 std::string Graph::text() const {
   std::string out;
   for (const Value& value : inputs())
-    out += fmt::format("input %{} : {}\n", value.name(), value.type().text());
+    out += fmt::format("input {} : {}\n", value_text(value), value.type().text());
   for (const Value& value : weights()) {
     std::string parts;
-    bool named_so = value.parts().size() == 1 &&
-                    part_text(value.parts()[0], true) == "\"" + value.name() + "\"";
+    bool alone = value.parts().size() == 1;
     for (const WeightPart& part : value.parts())
-      parts += (parts.empty() ? " = " : " + ") + part_text(part, value.parts().size() == 1);
-    out += fmt::format(
-        "weight %{}{} : {}\n", value.name(), named_so ? "" : parts, value.type().text());
+      parts += (parts.empty() ? " = " : " + ") + part_text(part, alone);
+    if (alone && part_text(value.parts()[0], alone) == quoted_text(value.name())) parts.clear();
+    out += fmt::format("weight {}{} : {}\n", value_text(value), parts, value.type().text());
   }
   for (const Node* node : nodes()) {
     std::string results, types, operands;
     for (size_t i = 0; i < node->num_outputs(); ++i) {
-      results += fmt::format("{}%{}", i ? ", " : "", node->output(i).name());
-      types += fmt::format("{}{}", i ? ", " : "", node->output(i).type().text());
+      results += (i ? ", " : "") + value_text(node->output(i));
+      types += (i ? ", " : "") + node->output(i).type().text();
     }
     for (const Value& value : node->inputs())
-      operands += fmt::format("{}%{}", operands.empty() ? "" : ", ", value.name());
+      operands += (operands.empty() ? "" : ", ") + value_text(value);
     std::string attributes = attributes_text(node->op().attributes());
     out += fmt::format("{} = {}({}){}{} : {}\n",
                        results,
@@ -348,8 +392,10 @@ std::string Graph::text() const {
                        attributes,
                        types);
   }
-  for (size_t i = 0; i < outputs_.size(); ++i)
-    out += fmt::format("{}%{}", i ? ", " : "return ", outputs_[i].name());
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    out += i ? ", " : "return ";
+    out += value_text(outputs_[i]);
+  }
   return outputs_.empty() ? out : out + "\n";
 }
 

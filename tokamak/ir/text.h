@@ -8,14 +8,15 @@
 //   %y, %s = add_rms_norm(%x, %r, %g) {eps=1e-05} : bf16[T, 64], bf16[T, 64]
 //   return %y, %s
 //
-// '#' begins a comment. Types of results are optional when reading and checked if given.
+// '#' begins a comment. Types of results are optional when reading and checked if given. A name
+// that is not made of letters, digits and _.-+ is quoted, as those of tensors are: %"a b".
 #pragma once
 
 #include "tokamak/ir/graph.h"
 
 namespace tokamak::ir {
 
-/// Errors: invalid, with the line number.
+/// Errors: invalid, beginning with the number of the line ("line 2: 'relu' is not an op").
 Result<std::unique_ptr<Graph>> parse_graph(std::string_view text);
 
 /// "{eps=1e-05, kind=silu}", or "" for no attributes. Reads back with parse_attributes.

@@ -14,24 +14,34 @@ Result<void> check_heads(std::string_view op,
                          int64_t num_heads,
                          int64_t num_kv_heads,
                          int64_t head_dim) {
-  if (num_heads <= 0 || num_kv_heads <= 0 || head_dim <= 0 || num_heads % num_kv_heads) {
+  constexpr int64_t kLimit = 1 << 20;  // So that their products are far from overflowing.
+  bool positive = num_heads > 0 && num_kv_heads > 0 && head_dim > 0;
+  bool small = num_heads <= kLimit && num_kv_heads <= kLimit && head_dim <= kLimit;
+  if (!positive || !small || num_heads % num_kv_heads) {
     return type_error(op,
                       fmt::format("num_heads {}, num_kv_heads {}, head_dim {}: must be positive, "
-                                  "and the second must divide the first",
+                                  "at most {}, and the second must divide the first",
                                   num_heads,
                                   num_kv_heads,
-                                  head_dim));
+                                  head_dim,
+                                  kLimit));
   }
   return {};
 }
 
+Result<void> check_layer(std::string_view op, int64_t layer) {
+  constexpr int64_t kLimit = 1 << 16;
+  if (layer >= 0 && layer < kLimit) return {};
+  return type_error(op, fmt::format("layer {} is not within 0 to {}", layer, kLimit - 1));
+}
+
 Result<void> check_settings(std::string_view op, const AttentionSettings& a, const TensorType& q) {
   TKM_RETURN_IF_ERROR(check_heads(op, a.num_heads, a.num_kv_heads, a.head_dim));
-  if (a.layer < 0 || a.window < 0 || a.softcap < 0 || !std::isfinite(a.scale)) {
+  TKM_RETURN_IF_ERROR(check_layer(op, a.layer));
+  if (a.window < 0 || !(a.softcap >= 0) || !std::isfinite(a.softcap) || !std::isfinite(a.scale)) {
     return type_error(
         op,
-        fmt::format("layer {}, window {}, softcap {} must not be negative, scale {} must be finite",
-                    a.layer,
+        fmt::format("window {}, softcap {} must not be negative, scale {} must be finite",
                     a.window,
                     a.softcap,
                     a.scale));
@@ -135,15 +145,15 @@ Result<Types> Attention::infer(const Attention& a, TypeSpan inputs) {
   TKM_RETURN_IF_ERROR(expect_inputs(kName, inputs, 3));
   TKM_RETURN_IF_ERROR(check_settings(kName, a, inputs[0]));
   for (size_t i = 1; i < 3; ++i) {
-    if (inputs[i].rank() != 2 || inputs[i].columns() != a.num_kv_heads * a.head_dim ||
-        inputs[i].shape[0] != inputs[0].shape[0]) {
+    TensorType expected{inputs[0].dtype, {inputs[0].shape[0], a.num_kv_heads * a.head_dim}};
+    if (inputs[i] != expected) {
       return type_error(kName,
-                        fmt::format("{} is {}, but {} kv heads of {} need {} columns",
+                        fmt::format("{} is {}, but {} kv heads of {} need {}",
                                     i == 1 ? "k" : "v",
                                     inputs[i].text(),
                                     a.num_kv_heads,
                                     a.head_dim,
-                                    a.num_kv_heads * a.head_dim));
+                                    expected.text()));
     }
   }
   return Types{inputs[0]};
@@ -182,15 +192,19 @@ void Attend::reference(const Attend& a,
 Result<Types> RopeAppend::infer(const RopeAppend& r, TypeSpan inputs) {
   TKM_RETURN_IF_ERROR(expect_inputs(kName, inputs, r.qk_norm ? 4 : 2));
   TKM_RETURN_IF_ERROR(check_heads(kName, r.num_heads, r.num_kv_heads, r.head_dim));
+  TKM_RETURN_IF_ERROR(check_layer(kName, r.layer));
   TKM_RETURN_IF_ERROR(check_rotary(kName, r, r.head_dim));
   TKM_RETURN_IF_ERROR(expect_float(kName, "qkv", inputs[0]));
   TKM_RETURN_IF_ERROR(expect_rank(kName, "qkv", inputs[0], 2));
-  TKM_RETURN_IF_ERROR(expect_ids(kName, "positions", inputs[1]));
+  TKM_RETURN_IF_ERROR(expect_positions(kName, inputs[0], inputs[1]));
+  if (r.qk_norm && (!(r.eps >= 0) || !std::isfinite(r.eps)))
+    return type_error(kName, fmt::format("eps is {}, must be finite and not negative", r.eps));
   int64_t columns = (r.num_heads + 2 * r.num_kv_heads) * r.head_dim;
   if (inputs[0].columns() != columns)
     return type_error(
         kName, fmt::format("qkv has {} columns, the heads need {}", inputs[0].columns(), columns));
   for (size_t i = 2; i < inputs.size(); ++i) {
+    TKM_RETURN_IF_ERROR(expect_float(kName, i == 2 ? "q_norm" : "k_norm", inputs[i]));
     if (inputs[i].rank() != 1 || inputs[i].shape[0] != Dim(r.head_dim)) {
       return type_error(kName,
                         fmt::format("{} is {}, must have {} elements",

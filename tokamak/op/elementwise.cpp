@@ -45,7 +45,9 @@ void Mul::reference(const Mul&, const BatchView&, TensorSpan inputs, TensorSpan 
   broadcast(inputs, outputs, [](float a, float b) { return a * b; });
 }
 
-Result<Types> Scale::infer(const Scale&, TypeSpan inputs) {
+Result<Types> Scale::infer(const Scale& s, TypeSpan inputs) {
+  if (!std::isfinite(s.factor))
+    return type_error(kName, fmt::format("factor is {}, must be finite", s.factor));
   return infer_unary(kName, inputs);
 }
 void Scale::reference(const Scale& s, const BatchView&, TensorSpan inputs, TensorSpan outputs) {
@@ -54,7 +56,8 @@ void Scale::reference(const Scale& s, const BatchView&, TensorSpan inputs, Tenso
 }
 
 Result<Types> Softcap::infer(const Softcap& s, TypeSpan inputs) {
-  if (!(s.cap > 0)) return type_error(kName, fmt::format("cap is {}, must be positive", s.cap));
+  if (!(s.cap > 0) || !std::isfinite(s.cap))
+    return type_error(kName, fmt::format("cap is {}, must be positive", s.cap));
   return infer_unary(kName, inputs);
 }
 void Softcap::reference(const Softcap& s, const BatchView&, TensorSpan inputs, TensorSpan outputs) {
@@ -68,8 +71,7 @@ Result<Types> Slice::infer(const Slice& s, TypeSpan inputs) {
   int64_t columns = inputs[0].columns();
   if (s.begin < 0 || s.size <= 0 || s.begin > columns - s.size) {
     return type_error(
-        kName,
-        fmt::format("columns {} to {} of x, which has {}", s.begin, s.begin + s.size, columns));
+        kName, fmt::format("{} columns from {} of x, which has {}", s.size, s.begin, columns));
   }
   return Types{{inputs[0].dtype, {inputs[0].shape[0], s.size}}};
 }

@@ -21,6 +21,7 @@ Result<Types> MatMul::infer(const MatMul& m, TypeSpan inputs) {
     return type_error(kName, fmt::format("gated, but w has {} outputs, an odd number", n));
   int64_t columns = m.gated ? n / 2 : n;
   TensorType y{m.float_output ? DType::kF32 : x.dtype, {x.shape[0], columns}};
+  if (m.bias) TKM_RETURN_IF_ERROR(expect_float(kName, "bias", inputs[2]));
   if (m.bias && (inputs[2].rank() != 1 || inputs[2].shape[0] != Dim(n))) {
     return type_error(kName, fmt::format("bias is {}, but w has {} outputs", inputs[2].text(), n));
   }

@@ -11,10 +11,16 @@ Result<void> expect_weight(std::string_view op,
                            std::string_view name,
                            const TensorType& x,
                            const TensorType& weight,
-                           int64_t group) {
+                           int64_t group,
+                           float eps) {
   TKM_RETURN_IF_ERROR(expect_float(op, "x", x));
   TKM_RETURN_IF_ERROR(expect_rank(op, "x", x, 2));
+  TKM_RETURN_IF_ERROR(expect_float(op, name, weight));
   TKM_RETURN_IF_ERROR(expect_rank(op, name, weight, 1));
+  if (!weight.shape[0].is_constant())
+    return type_error(op, fmt::format("{} is {}, must have a constant size", name, weight.text()));
+  if (!(eps >= 0) || !std::isfinite(eps))
+    return type_error(op, fmt::format("eps is {}, must be finite and not negative", eps));
   int64_t length = weight.columns();
   if (length <= 0 || x.columns() % length) {
     return type_error(op,
@@ -59,7 +65,7 @@ void rms_norm(std::span<const float> x,
 
 Result<Types> RmsNorm::infer(const RmsNorm& n, TypeSpan inputs) {
   TKM_RETURN_IF_ERROR(expect_inputs(kName, inputs, 2));
-  TKM_RETURN_IF_ERROR(expect_weight(kName, "weight", inputs[0], inputs[1], n.group));
+  TKM_RETURN_IF_ERROR(expect_weight(kName, "weight", inputs[0], inputs[1], n.group, n.eps));
   return Types{inputs[0]};
 }
 
@@ -69,12 +75,12 @@ void RmsNorm::reference(const RmsNorm& n, const BatchView&, TensorSpan inputs, T
   rms_norm(inputs[0].as<float>(), weight, group, n.eps, n.unit_offset, outputs[0].as<float>());
 }
 
-Result<Types> AddRmsNorm::infer(const AddRmsNorm&, TypeSpan inputs) {
+Result<Types> AddRmsNorm::infer(const AddRmsNorm& n, TypeSpan inputs) {
   TKM_RETURN_IF_ERROR(expect_inputs(kName, inputs, 3));
   if (inputs[0] != inputs[1])
     return type_error(
         kName, fmt::format("x is {}, but residual is {}", inputs[0].text(), inputs[1].text()));
-  TKM_RETURN_IF_ERROR(expect_weight(kName, "weight", inputs[0], inputs[2], 0));
+  TKM_RETURN_IF_ERROR(expect_weight(kName, "weight", inputs[0], inputs[2], 0, n.eps));
   return Types{inputs[0], inputs[0]};
 }
 
@@ -90,7 +96,7 @@ void AddRmsNorm::reference(const AddRmsNorm& n,
 
 Result<Types> LayerNorm::infer(const LayerNorm& n, TypeSpan inputs) {
   TKM_RETURN_IF_ERROR(expect_inputs(kName, inputs, n.bias ? 3 : 2));
-  TKM_RETURN_IF_ERROR(expect_weight(kName, "weight", inputs[0], inputs[1], n.group));
+  TKM_RETURN_IF_ERROR(expect_weight(kName, "weight", inputs[0], inputs[1], n.group, n.eps));
   if (n.bias && inputs[2] != inputs[1])
     return type_error(
         kName, fmt::format("weight is {}, but bias is {}", inputs[1].text(), inputs[2].text()));

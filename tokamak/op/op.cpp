@@ -29,8 +29,12 @@ Result<void> expect_rank(std::string_view op,
                          std::string_view input,
                          const TensorType& type,
                          size_t rank) {
-  if (type.rank() == rank && (rank == 0 || type.shape.back().is_constant() || rank == 1)) return {};
-  return type_error(op, fmt::format("{} is {}, must have {} dimensions", input, type.text(), rank));
+  if (type.rank() != rank) {
+    return type_error(op,
+                      fmt::format("{} is {}, must have {} dimensions", input, type.text(), rank));
+  }
+  if (rank < 2 || type.shape.back().is_constant()) return {};
+  return type_error(op, fmt::format("{} is {}, its columns must be constant", input, type.text()));
 }
 
 Result<void> expect_float(std::string_view op, std::string_view input, const TensorType& type) {

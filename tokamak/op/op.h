@@ -95,7 +95,8 @@ class Op {
 /// Every op, in the order of a decoder. The one table.
 std::span<const OpInfo* const> all_ops();
 
-/// Type-rule helpers: each error begins with the op's name.
+/// Type-rule helpers: each error begins with the op's name. expect_rank also wants the columns of
+/// what has rows to be constant.
 Result<void> expect_inputs(std::string_view op, TypeSpan inputs, size_t count);
 Result<void> expect_rank(std::string_view op,
                          std::string_view input,

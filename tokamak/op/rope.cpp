@@ -85,34 +85,80 @@ void rotate(const RotarySettings& s,
   }
 }
 
+Result<void> expect_positions(std::string_view op,
+                              const TensorType& x,
+                              const TensorType& positions) {
+  TKM_RETURN_IF_ERROR(expect_ids(op, "positions", positions));
+  if (positions.shape[0] == x.shape[0]) return {};
+  return type_error(
+      op,
+      fmt::format("positions are {}, but the rows are those of {}", positions.text(), x.text()));
+}
+
+namespace {
+
+bool is_positive(float value) {
+  return value > 0 && std::isfinite(value);
+}
+
+/// What only the scaling in use needs.
+Result<void> check_scaling(std::string_view op, const RotarySettings& s) {
+  bool needs_context = s.scaling == RopeScaling::kLlama3 || s.scaling == RopeScaling::kYarn;
+  if (needs_context && s.original_max_positions <= 0) {
+    return type_error(
+        op, fmt::format("{} scaling needs original_max_positions", base::enum_name(s.scaling)));
+  }
+  if (s.scaling == RopeScaling::kLlama3 &&
+      !(is_positive(s.low_freq_factor) && s.high_freq_factor > s.low_freq_factor)) {
+    return type_error(
+        op,
+        fmt::format("llama3 scaling needs 0 < low_freq_factor < high_freq_factor, has {} and {}",
+                    s.low_freq_factor,
+                    s.high_freq_factor));
+  }
+  if (s.scaling == RopeScaling::kYarn &&
+      !(is_positive(s.beta_fast) && is_positive(s.beta_slow) && s.theta > 1)) {
+    return type_error(
+        op,
+        fmt::format("yarn scaling needs positive beta_fast and beta_slow, and theta above 1, has "
+                    "{}, {} and {}",
+                    s.beta_fast,
+                    s.beta_slow,
+                    s.theta));
+  }
+  if (s.scaling != RopeScaling::kLongRope) return {};
+  if (static_cast<int64_t>(s.factors.size()) != s.rotary_dim / 2) {
+    return type_error(
+        op,
+        fmt::format("longrope has {} factors for {} pairs", s.factors.size(), s.rotary_dim / 2));
+  }
+  if (std::all_of(s.factors.begin(), s.factors.end(), is_positive)) return {};
+  return type_error(op, "longrope has a factor that is not positive");
+}
+
+}  // namespace
+
 Result<void> check_rotary(std::string_view op, const RotarySettings& s, int64_t head_dim) {
   if (s.rotary_dim < 0 || s.rotary_dim % 2 || s.rotary_dim > head_dim) {
     return type_error(
         op,
         fmt::format("rotary_dim {} is not even and within head_dim {}", s.rotary_dim, head_dim));
   }
-  if (!(s.theta > 0) || !(s.factor > 0))
+  if (!is_positive(s.theta) || !is_positive(s.factor) || !is_positive(s.attention_factor)) {
     return type_error(op,
-                      fmt::format("theta {} and factor {} must be positive", s.theta, s.factor));
-  bool needs_context = s.scaling == RopeScaling::kLlama3 || s.scaling == RopeScaling::kYarn;
-  if (needs_context && s.original_max_positions <= 0) {
-    return type_error(
-        op, fmt::format("{} scaling needs original_max_positions", base::enum_name(s.scaling)));
+                      fmt::format("theta {}, factor {} and attention_factor {} must be positive",
+                                  s.theta,
+                                  s.factor,
+                                  s.attention_factor));
   }
-  if (s.scaling == RopeScaling::kLongRope &&
-      static_cast<int64_t>(s.factors.size()) != s.rotary_dim / 2) {
-    return type_error(
-        op,
-        fmt::format("longrope has {} factors for {} pairs", s.factors.size(), s.rotary_dim / 2));
-  }
-  return {};
+  return check_scaling(op, s);
 }
 
 Result<Types> Rope::infer(const Rope& r, TypeSpan inputs) {
   TKM_RETURN_IF_ERROR(expect_inputs(kName, inputs, 2));
   TKM_RETURN_IF_ERROR(expect_float(kName, "x", inputs[0]));
   TKM_RETURN_IF_ERROR(expect_rank(kName, "x", inputs[0], 2));
-  TKM_RETURN_IF_ERROR(expect_ids(kName, "positions", inputs[1]));
+  TKM_RETURN_IF_ERROR(expect_positions(kName, inputs[0], inputs[1]));
   TKM_RETURN_IF_ERROR(check_rotary(kName, r, r.head_dim));
   if (r.head_dim <= 0 || inputs[0].columns() % r.head_dim) {
     return type_error(

@@ -54,6 +54,10 @@ void rotate(const RotarySettings& settings,
             std::span<const float> frequencies,
             int64_t position,
             float* head);
+/// Positions are i32 and as many as x has rows.
+Result<void> expect_positions(std::string_view op,
+                              const TensorType& x,
+                              const TensorType& positions);
 Result<void> check_rotary(std::string_view op, const RotarySettings& settings, int64_t head_dim);
 
 /// Rotates each head of x [T, heads * head_dim] by its token's position, i32[T].
