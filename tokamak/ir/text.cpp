@@ -140,6 +140,7 @@ std::string_view without_comment(std::string_view line) {
 Json scalar(std::string_view word) {
   if (word == "true") return true;
   if (word == "false") return false;
+  if (word == "-0") return -0.0;  // No integer keeps the sign.
   int64_t integer = 0;
   if (auto [end, code] = std::from_chars(word.data(), word.data() + word.size(), integer);
       code == std::errc() && end == word.data() + word.size()) {
