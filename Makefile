@@ -27,7 +27,7 @@ lint: deps-lint ## clang-format, layers, and clang-tidy on what differs from ori
 	scripts/build.sh release --configure-only
 	scripts/lint.sh $(or $(LINT),changed)
 
-asan: deps ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
+asan: deps-sanitizers ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	scripts/build.sh asan-ubsan
 	scripts/run_tests.sh asan-ubsan
 
@@ -35,7 +35,7 @@ tsan: deps ## the tests under ThreadSanitizer
 	scripts/build.sh tsan
 	scripts/run_tests.sh tsan
 
-fuzz: deps-fuzz ## every fuzz target for FUZZ_SECONDS (30) on its corpus
+fuzz: deps-sanitizers ## every fuzz target for FUZZ_SECONDS (30) on its corpus
 	scripts/fuzz.sh
 
 dist: deps ## dist/tokamak-<version>-linux-x86_64.tar.gz, which runs without our packages
@@ -46,8 +46,8 @@ deps: ## install what the build needs (Debian 12)
 	@scripts/install_deps.sh build
 deps-lint:
 	@scripts/install_deps.sh build lint
-deps-fuzz:
-	@scripts/install_deps.sh build fuzz
+deps-sanitizers:
+	@scripts/install_deps.sh build sanitizers
 
 clean: ## remove build/ and dist/
 	rm -rf build dist
@@ -56,4 +56,4 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
 .DEFAULT_GOAL := tokamak
-.PHONY: tokamak demo test bench fmt lint asan tsan fuzz dist deps deps-lint deps-fuzz clean help
+.PHONY: tokamak demo test bench fmt lint asan tsan fuzz dist deps deps-lint deps-sanitizers clean help

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Third-party libraries come from the distribution. TOKAMAK_STATIC_DEPS takes its static archives where it has them (make dist).
-option(TOKAMAK_STATIC_DEPS "Link third-party libraries statically where archives exist" OFF)
+# Third-party libraries come from the distribution; with TOKAMAK_STATIC_DEPS its static archives, where it has them.
 
 find_package(Threads REQUIRED)
 find_package(fmt REQUIRED)

@@ -19,9 +19,20 @@ if(TOKAMAK_SANITIZE)
   add_compile_options(-fsanitize=${TOKAMAK_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${TOKAMAK_SANITIZE})
 endif()
+if(TOKAMAK_FUZZ)
+  # Coverage feedback in every module; libFuzzer itself is linked into the fuzz targets only.
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
 
 find_program(MOLD mold)
-if(MOLD AND NOT TOKAMAK_SANITIZE)
+if(MOLD)
   add_link_options(-fuse-ld=mold)
 endif()
 add_link_options(-Wl,--as-needed)
+
+if(TOKAMAK_STATIC_DEPS)
+  # A packed program finds the libraries beside it; RPATH, unlike RUNPATH, also holds for what those libraries need.
+  set(CMAKE_BUILD_WITH_INSTALL_RPATH ON)
+  set(CMAKE_INSTALL_RPATH "\$ORIGIN/../lib")
+  add_link_options(-Wl,--disable-new-dtags)
+endif()

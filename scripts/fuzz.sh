@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Builds the fuzz preset and runs each target for FUZZ_SECONDS (30), starting from tests/fuzz/corpus/<name>; one line a target.
-# A crash, a leak, a timeout or more than 2 GB fails, and its input stays in build/fuzz/crashes/.
+# Builds the fuzz targets and runs each for FUZZ_SECONDS (30), starting from tests/fuzz/corpus/<name>; one line a target.
+# A crash, a leak, a timeout or more than 2 GB fails, and its input stays in build/fuzz/crashes/. The targets are part of the
+# asan-ubsan preset, so that CI compiles the modules once for both.
 #   scripts/fuzz.sh [TARGET…]          e.g. scripts/fuzz.sh safetensors_fuzz
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -10,21 +11,22 @@ max_len=${FUZZ_MAX_LEN:-16384}
 
 if ! command -v clang++ >/dev/null; then
   echo "fuzz: clang++ is missing" >&2
-  echo "hint: scripts/install_deps.sh fuzz" >&2
+  echo "hint: scripts/install_deps.sh build sanitizers" >&2
   exit 1
 fi
 if [ ! -f tests/fuzz/CMakeLists.txt ]; then
   echo "fuzz: no fuzz targets in the tree yet (tests/fuzz/CMakeLists.txt)"
   exit 0
 fi
-scripts/build.sh fuzz
+bin=build/asan-ubsan/bin
+scripts/build.sh asan-ubsan tests/fuzz/all
 
 if [ $# = 0 ]; then
   shopt -s nullglob
-  for program in build/fuzz/bin/*_fuzz; do set -- "$@" "$(basename "$program")"; done
+  for program in $bin/*_fuzz; do set -- "$@" "$(basename "$program")"; done
 fi
 if [ $# = 0 ]; then
-  echo "fuzz: build/fuzz/bin holds no *_fuzz program" >&2
+  echo "fuzz: $bin holds no *_fuzz program" >&2
   exit 1
 fi
 
@@ -37,7 +39,7 @@ fuzz_one() {
   [ -f "tests/fuzz/$name.dict" ] && dictionary=(-dict="tests/fuzz/$name.dict")
   [ -d "$seeds" ] || seeds=
   local status=0
-  "build/fuzz/bin/$target" -max_total_time="$seconds" -max_len="$max_len" -rss_limit_mb=2048 -timeout=10 -print_final_stats=1 \
+  "$bin/$target" -max_total_time="$seconds" -max_len="$max_len" -rss_limit_mb=2048 -timeout=10 -print_final_stats=1 \
     -artifact_prefix="build/fuzz/crashes/$name-" "${dictionary[@]}" "$work" $seeds >"$log" 2>&1 || status=$?
   local runs coverage
   runs=$(sed -n 's/^stat::number_of_executed_units: //p' "$log")
@@ -53,5 +55,5 @@ fuzz_one() {
 }
 
 export -f fuzz_one
-export seconds max_len
+export seconds max_len bin
 printf '%s\n' "$@" | xargs -n 1 -P "${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}" bash -c 'set -euo pipefail; fuzz_one "$0"'

@@ -1,24 +1,24 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Installs what the build needs from the distribution (Debian 12). Asks dpkg first: with everything in place it is done in
-# a moment and needs no rights. Groups: build (default), lint, fuzz; `all` is every group.
-#   scripts/install_deps.sh [build|lint|fuzz|all]…
+# a moment and needs no rights. Groups: build (default), lint, sanitizers; `all` is every group.
+#   scripts/install_deps.sh [build|lint|sanitizers|all]…
 set -eu
 
 build="g++ cmake ninja-build make ccache mold pkg-config python3 xz-utils
   libfmt-dev libspdlog-dev nlohmann-json3-dev libcli11-dev libhwy-dev libpcre2-dev libicu-dev libsentencepiece-dev libxxhash-dev
   libgtest-dev libgmock-dev libbenchmark-dev"
 lint="clang-format clang-tidy"
-fuzz="clang libclang-rt-14-dev"
+sanitizers="clang libclang-rt-14-dev"
 
 wanted=
 for group in "${@:-build}"; do
   case $group in
     build) wanted="$wanted $build" ;;
     lint) wanted="$wanted $lint" ;;
-    fuzz) wanted="$wanted $fuzz" ;;
-    all) wanted="$wanted $build $lint $fuzz" ;;
-    *) echo "install_deps: no group '$group' (has build, lint, fuzz, all)" >&2; exit 2 ;;
+    sanitizers) wanted="$wanted $sanitizers" ;;
+    all) wanted="$wanted $build $lint $sanitizers" ;;
+    *) echo "install_deps: no group '$group' (has build, lint, sanitizers, all)" >&2; exit 2 ;;
   esac
 done
 
@@ -37,7 +37,7 @@ hint: install these yourself, then repeat the command with TOKAMAK_SKIP_DEPS=1:
   GCC 12 or later (C++20), CMake 3.25, Ninja, pkg-config, Python 3.9; ccache and mold if you like
   libraries with their headers (versions we build with): fmt 9.1, spdlog 1.10, nlohmann-json 3.11, CLI11 2.1, Highway 1.0.3,
   PCRE2 10.42, ICU 72, SentencePiece 0.1.97, xxHash 0.8, GoogleTest 1.12, Google Benchmark 1.7
-  for \`make lint\`: clang-format 14 and clang-tidy 14; for \`make fuzz\`: clang 14 with its sanitizer run-time libraries
+  for \`make lint\`: clang-format 14 and clang-tidy 14; for \`make asan fuzz\`: clang 14 with its sanitizer run-time libraries
 TEXT
   exit 1
 fi
