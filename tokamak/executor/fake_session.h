@@ -56,8 +56,8 @@ class FakeSession : public runtime::Session {
 
   /// Called at the start of each step; an error is the step's, an exception leaves it.
   std::function<Result<void>(const runtime::Step&)> on_step;
-  /// Chooses instead of the model, if set.
-  std::function<Result<runtime::Sampled>(const runtime::SampleRow&)> on_sample;
+  /// Called for each row; what it returns, if anything, is taken instead of the model's token.
+  std::function<std::optional<Result<runtime::Sampled>>(const runtime::SampleRow&)> on_sample;
   int64_t num_steps = 0;
 
  private:
@@ -93,7 +93,9 @@ class FakeSession : public runtime::Session {
   }
 
   Result<runtime::Sampled> choose(const runtime::Step& step, const runtime::SampleRow& sample) {
-    if (on_sample) return on_sample(sample);
+    if (on_sample) {
+      if (auto chosen = on_sample(sample)) return std::move(*chosen);
+    }
     const int32_t row = step.logit_rows[sample.row];
     for (const auto& sequence : step.sequences) {
       if (row < sequence.first_token || row >= sequence.first_token + sequence.num_tokens) continue;

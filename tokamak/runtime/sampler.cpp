@@ -78,19 +78,21 @@ std::span<const float> adjust(std::span<const float> logits,
   return adjusted;
 }
 
-/// Writes the ids of the k largest values and of all that tie with the k-th, ascending. No more
-/// than k + ties values are compared one by one while k is below the number of blocks.
+/// The ids of the k largest values and of all that tie with the k-th, ascending; never of -inf.
 std::span<int32_t> best_ids(std::span<const float> values, int64_t k, Scratch& scratch) {
-  const int64_t blocks = (static_cast<int64_t>(values.size()) + kScanBlock - 1) / kScanBlock;
+  const int64_t vocab = static_cast<int64_t>(values.size());
   const auto order = scratch.order.begin();
-  float bound = std::numeric_limits<float>::lowest();  // -inf is never kept.
+  float bound = std::numeric_limits<float>::lowest();
+  // k blocks hold a value of at least the k-th largest maximum, so the k-th largest value is that
+  // or more: few values remain if there are many more blocks than k.
+  const int64_t block = std::clamp<int64_t>(vocab / (8 * k), 8, 128);
+  const int64_t blocks = (vocab + block - 1) / block;
   if (k <= blocks) {
-    // k blocks hold a value of at least the k-th largest maximum, so the k-th largest value is.
-    scan_block_max(values, scratch.order.data());
+    scan_block_max(values, block, scratch.order.data());
     std::nth_element(order, order + (k - 1), order + blocks, std::greater<>());
     bound = std::max(bound, order[k - 1]);
   }
-  int64_t count = scan_at_least(values, bound, scratch.ids.data());
+  const int64_t count = scan_at_least(values, bound, scratch.ids.data());
   const std::span ids = std::span(scratch.ids).first(count);
   if (count <= k) return ids;
   for (int64_t i = 0; i < count; ++i) order[i] = values[ids[i]];
@@ -115,15 +117,18 @@ MassCut cut_at_mass(std::span<const float> weights, double mass, std::span<float
   constexpr int kShift = 17;
   constexpr size_t kBuckets = (std::bit_cast<uint32_t>(1.0f) >> kShift) + 1;
   auto bucket_of = [](float weight) { return std::bit_cast<uint32_t>(weight) >> kShift; };
-  std::array<double, kBuckets> masses{};
-  for (float weight : weights) masses[bucket_of(weight)] += weight;
+  // Two tables, so that neighbours of one bucket do not wait for each other.
+  std::array<std::array<double, kBuckets>, 2> tables{};
+  for (size_t i = 0; i < weights.size(); ++i) tables[i % 2][bucket_of(weights[i])] += weights[i];
+  auto mass_of = [&](size_t bucket) { return tables[0][bucket] + tables[1][bucket]; };
   double above = 0;
   size_t bucket = kBuckets - 1;
-  while (bucket > 0 && above + masses[bucket] < mass) above += masses[bucket--];
+  while (bucket > 0 && above + mass_of(bucket) < mass) above += mass_of(bucket--);
 
   int64_t count = 0;
   for (float weight : weights) {
-    if (bucket_of(weight) == bucket) order[count++] = weight;
+    order[count] = weight;  // Stays only if counted: a branch would be mispredicted.
+    count += bucket_of(weight) == bucket;
   }
   std::sort(order.begin(), order.begin() + count, std::greater<>());
   MassCut cut;
@@ -145,9 +150,10 @@ template <typename Keep>
 void keep_if(Candidates& candidates, Keep keep) {
   size_t kept = 0;
   for (size_t i = 0; i < candidates.ids.size(); ++i) {
-    if (!keep(candidates.weights[i])) continue;
+    const float weight = candidates.weights[i];
     candidates.ids[kept] = candidates.ids[i];
-    candidates.weights[kept++] = candidates.weights[i];
+    candidates.weights[kept] = weight;
+    kept += keep(weight);  // A branch would be mispredicted.
   }
   candidates = {candidates.ids.first(kept), candidates.weights.first(kept)};
 }
@@ -219,7 +225,8 @@ int32_t draw_token(std::span<const float> logits,
   if (params.top_p < 1) {
     MassCut cut = cut_at_mass(candidates.weights, params.top_p * mass, scratch.order);
     keep_if(candidates, [&](float weight) {
-      return weight > cut.weight || (weight == cut.weight && cut.ties-- > 0);
+      const bool ties = weight == cut.weight;
+      return (weight > cut.weight) | (ties & ((cut.ties -= ties) >= 0));
     });
   }
   if (params.min_p > 0) keep_if(candidates, [&](float weight) { return weight >= params.min_p; });

@@ -29,7 +29,7 @@ float max_of(const float* values, int64_t count) {
     const auto a = hn::LoadU(d, values + i), b = hn::LoadU(d, values + i + lanes);
     most0 = hn::Max(a, most0);
     most1 = hn::Max(b, most1);
-    nan = hn::Or(nan, hn::VecFromMask(d, hn::Or(hn::Ne(a, a), hn::Ne(b, b))));
+    nan = hn::Or(nan, hn::VecFromMask(d, hn::Or(hn::IsNaN(a), hn::IsNaN(b))));
   }
   bool has_nan = !hn::AllFalse(d, hn::MaskFromVec(nan));
   float most = hn::GetLane(hn::MaxOfLanes(d, hn::Max(most0, most1)));
@@ -55,17 +55,17 @@ int64_t first_of(const float* values, int64_t count, float value) {
   return -1;
 }
 
-void block_max(const float* values, int64_t count, float* maxima) {
+void block_max(const float* values, int64_t count, int64_t block_size, float* maxima) {
   const Floats d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  for (int64_t block = 0; block < count; block += kScanBlock) {
-    const int64_t end = std::min(block + kScanBlock, count);
+  for (int64_t block = 0; block < count; block += block_size) {
+    const int64_t end = std::min(block + block_size, count);
     auto most = hn::Set(d, kLowest);
     int64_t i = block;
     for (; i + lanes <= end; i += lanes) most = hn::Max(hn::LoadU(d, values + i), most);
     float best = hn::GetLane(hn::MaxOfLanes(d, most));
     for (; i < end; ++i) best = std::max(best, values[i]);
-    maxima[block / kScanBlock] = best;
+    maxima[block / block_size] = best;
   }
 }
 
@@ -125,7 +125,9 @@ int64_t at_least(const float* values, int64_t count, float threshold, int32_t* i
   for (; i + lanes <= count; i += lanes, index = hn::Add(index, stride)) {
     const auto mask = hn::Ge(hn::LoadU(d, values + i), least);
     if (hn::AllFalse(d, mask)) continue;
-    found += hn::CompressStore(index, hn::RebindMask(di, mask), di, indices + found);
+    // Through a register: compressing into memory is slow on some processors.
+    hn::StoreU(hn::Compress(index, hn::RebindMask(di, mask)), di, indices + found);
+    found += static_cast<int64_t>(hn::CountTrue(d, mask));
   }
   for (; i < count; ++i) {
     if (values[i] >= threshold) indices[found++] = static_cast<int32_t>(i);
@@ -158,8 +160,8 @@ float scan_max(std::span<const float> values) {
 int64_t scan_first(std::span<const float> values, float value) {
   return HWY_DYNAMIC_DISPATCH(first_of)(values.data(), size(values), value);
 }
-void scan_block_max(std::span<const float> values, float* maxima) {
-  HWY_DYNAMIC_DISPATCH(block_max)(values.data(), size(values), maxima);
+void scan_block_max(std::span<const float> values, int64_t block, float* maxima) {
+  HWY_DYNAMIC_DISPATCH(block_max)(values.data(), size(values), block, maxima);
 }
 double scan_sum(std::span<const float> values) {
   return HWY_DYNAMIC_DISPATCH(sum_of)(values.data(), size(values));

@@ -9,15 +9,13 @@ namespace tokamak::runtime {
 
 /// scan_at_least may write so many elements behind the ids that it returns.
 inline constexpr int64_t kScanPadding = 64;
-/// scan_block_max takes the maximum of so many elements together.
-inline constexpr int64_t kScanBlock = 128;
 
 /// The largest value; NaN if there is one. -inf for none.
 float scan_max(std::span<const float> values);
 /// Index of the first element that equals `value`, or -1.
 int64_t scan_first(std::span<const float> values, float value);
-/// maxima[i] of elements [i * kScanBlock, (i + 1) * kScanBlock). No NaN allowed.
-void scan_block_max(std::span<const float> values, float* maxima);
+/// maxima[i] of elements [i * block, (i + 1) * block). No NaN allowed.
+void scan_block_max(std::span<const float> values, int64_t block, float* maxima);
 /// weights[i] = exp((values[i] - max) / temperature), within 1e-6 of it; exactly 1 at the maximum.
 /// Returns their sum in double precision. `weights` may be `values`.
 double scan_exp(std::span<const float> values, float max, float temperature, float* weights);

@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <random>
+#include <set>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tokamak/runtime/philox.h"
+#include "tokamak/runtime/sampler_scan.h"
+#include "tokamak/runtime/sampling.h"
+
+namespace tokamak::runtime {
+namespace {
+
+using testing::HasSubstr;
+using testing::UnorderedElementsAreArray;
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+/// A token that may be drawn, and the part of [0, 1) that draws it.
+struct Share {
+  int32_t token;
+  double from, to;
+};
+
+/// The definition, written plainly: penalised logits are sorted, cut, and laid out by id.
+std::vector<Share> oracle(std::vector<float> logits, const SamplingParams& params) {
+  std::vector<int32_t> ids(logits.size());
+  std::iota(ids.begin(), ids.end(), 0);
+  const float max = *std::max_element(logits.begin(), logits.end());
+  std::vector<double> weights;
+  for (float logit : logits)
+    weights.push_back(std::exp((logit - max) / double{params.temperature}));
+  std::stable_sort(ids.begin(), ids.end(), [&](int a, int b) { return logits[a] > logits[b]; });
+  if (params.top_k > 0 && params.top_k < static_cast<int64_t>(ids.size())) {
+    const float kth = logits[ids[params.top_k - 1]];
+    std::erase_if(ids, [&](int32_t id) { return logits[id] < kth; });
+  }
+  auto total = [&] {
+    double sum = 0;
+    for (int32_t id : ids) sum += weights[id];
+    return sum;
+  };
+  if (params.top_p < 1) {
+    const double mass = total() * params.top_p;
+    double before = 0;
+    size_t kept = 0;
+    while (kept < ids.size() && (kept == 0 || before < mass)) before += weights[ids[kept++]];
+    ids.resize(kept);
+  }
+  std::erase_if(ids, [&](int32_t id) { return weights[id] < params.min_p || weights[id] == 0; });
+  std::sort(ids.begin(), ids.end());
+  const double sum = total();
+  std::vector<Share> shares;
+  double from = 0;
+  for (int32_t id : ids) {
+    shares.push_back({id, from / sum, (from + weights[id]) / sum});
+    from += weights[id];
+  }
+  return shares;
+}
+
+std::vector<float> normal_logits(int64_t vocab, float spread, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::normal_distribution<float> normal(0, spread);
+  std::vector<float> logits(vocab);
+  for (float& logit : logits) logit = normal(random);
+  return logits;
+}
+
+struct Sampler {
+  SamplingParams params;
+  std::vector<int32_t> prompt, output, banned;
+  std::vector<float> scratch;
+
+  Result<Sampled> operator()(std::span<const float> logits,
+                             uint64_t seed = 1,
+                             int64_t position = 0) {
+    SampleContext context;
+    context.params = &params;
+    context.prompt = prompt;
+    context.output = output;
+    context.banned = banned;
+    context.seed = seed;
+    context.position = position;
+    return sample(logits, context, scratch);
+  }
+  int32_t token(std::span<const float> logits, uint64_t seed = 1, int64_t position = 0) {
+    return (*this)(logits, seed, position)->token;
+  }
+};
+
+TEST(Sampler, ChoosesWhatTheDefinitionChoosesOnRandomRows) {
+  std::mt19937_64 random(11);
+  auto any = [&](auto... values) {
+    const std::vector<double> list{static_cast<double>(values)...};
+    return list[random() % list.size()];
+  };
+  int compared = 0;
+  for (int round = 0; round < 400; ++round) {
+    const int64_t vocab = static_cast<int64_t>(any(7, 64, 1000, 5000, 33333));
+    auto logits = normal_logits(vocab, static_cast<float>(any(0.1, 1, 4)), round);
+    Sampler sampler;
+    sampler.params.temperature = static_cast<float>(any(0.3, 1, 1.7));
+    sampler.params.top_k = static_cast<int64_t>(any(0, 0, 1, 5, 40, 700, 100000));
+    sampler.params.top_p = static_cast<float>(any(1, 0.999, 0.9, 0.5, 0.05, 0));
+    sampler.params.min_p = static_cast<float>(any(0, 0, 0.02, 0.5, 1));
+    const auto shares = oracle(logits, sampler.params);
+    for (int position = 0; position < 20; ++position) {
+      const int32_t token = sampler.token(logits, round, position);
+      const double u = philox_uniform(round, position);
+      const auto share = std::find_if(
+          shares.begin(), shares.end(), [&](const Share& s) { return s.token == token; });
+      ASSERT_NE(share, shares.end()) << base::fields_to_json(sampler.params).dump() << " " << token;
+      EXPECT_GE(u, share->from - 1e-5);
+      EXPECT_LE(u, share->to + 1e-5);
+      ++compared;
+    }
+  }
+  EXPECT_EQ(compared, 8000);
+}
+
+TEST(Sampler, KeepsExactlyTheTokensThatTheDefinitionKeepsWithTiesToo) {
+  std::mt19937_64 random(5);
+  for (int round = 0; round < 60; ++round) {
+    std::vector<float> logits(30);
+    // Steps of a half: plenty of ties.
+    for (float& logit : logits) logit = 0.5f * static_cast<float>(random() % 7);
+    Sampler sampler;
+    sampler.params.top_k = static_cast<int64_t>(random() % 12);
+    sampler.params.top_p =
+        round % 2 ? 1.0f : 0.05f + 0.9f * static_cast<float>(random() % 100) / 100;
+    sampler.params.min_p = round % 3 ? 0.0f : 0.2f;
+    std::set<int32_t> drawn, kept;
+    for (int position = 0; position < 4000; ++position) {
+      drawn.insert(sampler.token(logits, round, position));
+    }
+    for (const Share& share : oracle(logits, sampler.params)) kept.insert(share.token);
+    EXPECT_EQ(drawn, kept) << base::fields_to_json(sampler.params).dump();
+  }
+}
+
+TEST(Sampler, DrawsFollowTheDistribution) {
+  const auto logits = normal_logits(20, 1, 3);
+  for (float temperature : {0.7f, 1.0f, 2.0f}) {
+    Sampler sampler;
+    sampler.params.temperature = temperature;
+    std::vector<int> counts(20);
+    constexpr int kDraws = 100000;
+    for (int i = 0; i < kDraws; ++i) ++counts[sampler.token(logits, 99, i)];
+    double chi_square = 0;
+    for (const Share& share : oracle(logits, sampler.params)) {
+      const double expected = (share.to - share.from) * kDraws;
+      chi_square += (counts[share.token] - expected) * (counts[share.token] - expected) / expected;
+    }
+    EXPECT_LT(chi_square, 43.8) << "19 degrees of freedom, p = 0.001";
+  }
+}
+
+TEST(Sampler, TheSameSeedAndPositionGiveTheSameTokenAndOthersDiffer) {
+  const auto logits = normal_logits(5000, 1, 4);
+  Sampler sampler, other;
+  other.scratch.assign(100, kNan);
+  std::set<int32_t> tokens;
+  for (int position = 0; position < 50; ++position) {
+    const int32_t token = sampler.token(logits, 42, position);
+    sampler.token(normal_logits(9000, 2, position), 1, 1);
+    EXPECT_EQ(other.token(logits, 42, position), token);
+    tokens.insert(token);
+  }
+  EXPECT_GT(tokens.size(), 40u);
+  EXPECT_NE(sampler.token(logits, 42, 0), sampler.token(logits, 43, 0));
+}
+
+TEST(Sampler, GreedyTakesTheLowestIdOfTheBest) {
+  Sampler sampler;
+  sampler.params.temperature = 0;
+  std::vector<float> logits(100, -1.0f);
+  logits[97] = logits[33] = logits[64] = 5;
+  EXPECT_EQ(sampler.token(logits), 33);
+  EXPECT_EQ(sampler.token(std::vector<float>(77, 0.25f)), 0);
+  for (int64_t vocab : {1, 3, 16, 17, 1001}) {
+    const auto random = normal_logits(vocab, 1, vocab);
+    EXPECT_EQ(sampler.token(random),
+              std::max_element(random.begin(), random.end()) - random.begin());
+  }
+}
+
+TEST(Sampler, TopPOfZeroIsGreedy) {
+  Sampler sampler;
+  sampler.params.top_p = 0;
+  std::vector<float> logits = {1, 3, 3, 2};
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(sampler.token(logits, i), 1);
+}
+
+TEST(Sampler, PenaltiesChangeLogitsAsComputedByHand) {
+  Sampler sampler;
+  sampler.params.temperature = 0;
+  // Repetition: 4 / 2 = 2 for a positive, -1 * 2 = -2 for a negative logit, once for many times
+  // seen.
+  sampler.params.repetition_penalty = 2;
+  sampler.prompt = {0, 0, 0};
+  EXPECT_EQ(sampler.token(std::vector<float>{4, 1.9f, 0}), 0);
+  EXPECT_EQ(sampler.token(std::vector<float>{4, 2.1f, 0}), 1);
+  EXPECT_EQ(sampler.token(std::vector<float>{-1, -1.9f, -5}), 1);
+  EXPECT_EQ(sampler.token(std::vector<float>{-1, -2.1f, -5}), 0);
+  sampler.output = {0};
+  EXPECT_EQ(sampler.token(std::vector<float>{4, 1.9f, 0}), 0);
+  // Presence and frequency count the output alone: 3 - 1 - 2 * 0.5 = 1.
+  sampler = {};
+  sampler.params.temperature = 0;
+  sampler.params.presence_penalty = 1;
+  sampler.params.frequency_penalty = 0.5f;
+  sampler.prompt = {0, 0, 0, 0};
+  sampler.output = {0, 2, 0};
+  EXPECT_EQ(sampler.token(std::vector<float>{3, 0.9f, -9}), 0);
+  EXPECT_EQ(sampler.token(std::vector<float>{3, 1.1f, -9}), 1);
+  // All three: 4 / 2 - 2 * 0.5 - 1 = 0.
+  sampler.params.repetition_penalty = 2;
+  EXPECT_EQ(sampler.token(std::vector<float>{4, -0.1f, -9}), 0);
+  EXPECT_EQ(sampler.token(std::vector<float>{4, 0.1f, -9}), 1);
+  // Negative penalties draw towards what was said.
+  sampler = {};
+  sampler.params.temperature = 0;
+  sampler.params.presence_penalty = -2;
+  sampler.output = {1};
+  EXPECT_EQ(sampler.token(std::vector<float>{1, -0.9f}), 1);
+}
+
+TEST(Sampler, BannedTokensAreNeverChosen) {
+  Sampler sampler;
+  sampler.banned = {1, 2};
+  std::vector<float> logits = {0, 9, 9, 0.5f};
+  for (int i = 0; i < 100; ++i) EXPECT_THAT(sampler.token(logits, 3, i), testing::AnyOf(0, 3));
+  sampler.params.temperature = 0;
+  EXPECT_EQ(sampler.token(logits), 3);
+}
+
+TEST(Sampler, LogprobsAreThoseOfTheModelBeforeAnySetting) {
+  Sampler sampler;
+  sampler.params.temperature = 0;
+  sampler.params.logprobs = 3;
+  sampler.params.repetition_penalty = 50;
+  sampler.prompt = {1};
+  const std::vector<float> logits = {1, 3, 2, 2, -kInfinity};
+  const Sampled sampled = *sampler(logits);
+  const double norm = std::log(std::exp(1.0) + std::exp(3.0) + 2 * std::exp(2.0));
+  EXPECT_EQ(sampled.token, 2);
+  EXPECT_NEAR(sampled.logprob, 2 - norm, 1e-6);
+  ASSERT_EQ(sampled.top_logprobs.size(), 3u);
+  EXPECT_EQ(sampled.top_logprobs[0].token, 1);
+  EXPECT_NEAR(sampled.top_logprobs[0].logprob, 3 - norm, 1e-6);
+  EXPECT_EQ(sampled.top_logprobs[1].token, 2);
+  EXPECT_EQ(sampled.top_logprobs[2].token, 3);
+  sampler.params.logprobs = 0;
+  EXPECT_NEAR(sampler(logits)->logprob, 2 - norm, 1e-6);
+  EXPECT_TRUE(sampler(logits)->top_logprobs.empty());
+  sampler.params.logprobs = 20;
+  EXPECT_EQ(sampler(logits)->top_logprobs.size(), 4u) << "only tokens that the model can say";
+}
+
+TEST(Sampler, ARowWithOneFiniteLogitHasOneAnswer) {
+  std::vector<float> logits(3000, -kInfinity);
+  logits[1234] = -7;
+  for (float temperature : {0.0f, 0.01f, 1.0f, 100.0f}) {
+    for (int64_t top_k : {0, 1, 50, 2999}) {
+      for (float top_p : {1.0f, 0.5f}) {
+        for (float min_p : {0.0f, 0.1f}) {
+          Sampler sampler;
+          sampler.params.temperature = temperature;
+          sampler.params.top_k = top_k;
+          sampler.params.top_p = top_p;
+          sampler.params.min_p = min_p;
+          for (int i = 0; i < 5; ++i) EXPECT_EQ(sampler.token(logits, i), 1234);
+        }
+      }
+    }
+  }
+}
+
+TEST(Sampler, EqualLogitsAreDrawnEvenly) {
+  const std::vector<float> logits(10, 3.5f);
+  Sampler sampler;
+  std::vector<int> counts(10);
+  for (int i = 0; i < 20000; ++i) ++counts[sampler.token(logits, 8, i)];
+  for (int count : counts) EXPECT_NEAR(count, 2000, 200);
+  // Half of the mass: the five of lowest id.
+  sampler.params.top_p = 0.5f;
+  for (int i = 0; i < 1000; ++i) EXPECT_LT(sampler.token(logits, 8, i), 5);
+}
+
+TEST(Sampler, ARowThatIsNotFiniteIsAnErrorThatNamesThePosition) {
+  std::vector<float> logits(1000, 1.0f);
+  Sampler sampler;
+  for (size_t place : {size_t{0}, size_t{500}, size_t{999}}) {
+    for (float poison : {kNan, kInfinity}) {
+      auto poisoned = logits;
+      poisoned[place] = poison;
+      for (float temperature : {0.0f, 1.0f}) {
+        sampler.params.temperature = temperature;
+        auto sampled = sampler(poisoned, 1, 17);
+        ASSERT_FALSE(sampled.ok());
+        EXPECT_EQ(sampled.error().code, ErrorCode::kInternal);
+        EXPECT_EQ(sampled.error().message, "the logits for position 17 have NaN or infinity");
+      }
+    }
+  }
+  auto sampled = sampler(std::vector<float>(10, -kInfinity), 1, 5);
+  ASSERT_FALSE(sampled.ok());
+  EXPECT_EQ(sampled.error().message, "no logit for position 5 is finite, no token can be chosen");
+}
+
+TEST(SamplerScan, ExpIsOneAtTheMaximumAndCloseElsewhere) {
+  auto values = normal_logits(1003, 20, 1);
+  values[5] = -kInfinity;
+  const float max = scan_max(values);
+  std::vector<float> weights(values.size());
+  const double sum = scan_exp(values, max, 0.8f, weights.data());
+  double expected = 0;
+  for (size_t i = 0; i < values.size(); ++i) {
+    const double weight = std::exp((values[i] - max) / 0.8);
+    EXPECT_NEAR(weights[i], weight, 1e-5 * weight + 1e-37) << values[i] - max;
+    expected += weight;
+  }
+  EXPECT_NEAR(sum, expected, 1e-6 * expected);
+  EXPECT_EQ(weights[scan_first(values, max)], 1.0f);
+  EXPECT_EQ(weights[5], 0.0f);
+  EXPECT_NEAR(scan_sum(weights), sum, 1e-12 * sum);
+}
+
+TEST(SamplingParams, OutOfRangeNamesTheFieldTheValueAndTheLimit) {
+  auto message = [](auto change) {
+    SamplingParams params;
+    change(params);
+    auto status = params.validate(100);
+    return status.ok() ? std::string("ok") : status.error().message;
+  };
+  using P = SamplingParams;
+  EXPECT_EQ(message([](P&) {}), "ok");
+  EXPECT_EQ(message([](P& p) { p.temperature = 101; }),
+            "temperature is 101, must be between 0 and 100");
+  EXPECT_EQ(message([](P& p) { p.temperature = kNan; }),
+            "temperature is nan, must be between 0 and 100");
+  EXPECT_EQ(message([](P& p) { p.temperature = kInfinity; }),
+            "temperature is inf, must be between 0 and 100");
+  EXPECT_EQ(message([](P& p) { p.top_k = -2; }), "top_k is -2, must be at least -1");
+  EXPECT_EQ(message([](P& p) { p.top_k = -1; }), "ok");
+  EXPECT_EQ(message([](P& p) { p.top_p = 1.01f; }), "top_p is 1.01, must be between 0 and 1");
+  EXPECT_EQ(message([](P& p) { p.top_p = kNan; }), "top_p is nan, must be between 0 and 1");
+  EXPECT_EQ(message([](P& p) { p.min_p = -0.5f; }), "min_p is -0.5, must be between 0 and 1");
+  EXPECT_EQ(message([](P& p) { p.repetition_penalty = 0; }),
+            "repetition_penalty is 0, must be above 0");
+  EXPECT_EQ(message([](P& p) { p.repetition_penalty = kNan; }),
+            "repetition_penalty is nan, must be between 0 and 100");
+  EXPECT_EQ(message([](P& p) { p.presence_penalty = 2.5f; }),
+            "presence_penalty is 2.5, must be between -2 and 2");
+  EXPECT_EQ(message([](P& p) { p.frequency_penalty = -kInfinity; }),
+            "frequency_penalty is -inf, must be between -2 and 2");
+  EXPECT_EQ(message([](P& p) { p.max_tokens = 0; }), "max_tokens is 0, must be at least 1");
+  EXPECT_EQ(message([](P& p) { p.min_tokens = 17; }), "min_tokens is 17, must be between 0 and 16");
+  EXPECT_EQ(message([](P& p) { p.logprobs = 21; }), "logprobs is 21, must be between -1 and 20");
+  EXPECT_EQ(message([](P& p) { p.stop.assign(17, "x"); }),
+            "stop has 17 texts, at most 16 are allowed");
+  EXPECT_EQ(message([](P& p) { p.stop = {"x", ""}; }), "stop[1] is empty");
+  EXPECT_EQ(message([](P& p) {
+              p.stop_token_ids = {3, 100};
+            }),
+            "stop_token_ids[1] is 100, must be in [0, 100)");
+  EXPECT_EQ(message([](P& p) { p.stop_token_ids.assign(129, 1); }),
+            "stop_token_ids has 129 ids, at most 128 are allowed");
+}
+
+}  // namespace
+}  // namespace tokamak::runtime
