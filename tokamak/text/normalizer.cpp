@@ -53,6 +53,7 @@ class Replace : public Normalizer {
   Replace(Regex regex, std::string content)
       : regex_(std::move(regex)), content_(std::move(content)) {}
   Result<void> apply(std::string& text) const override {
+    if (text.empty()) return {};
     std::string out;
     size_t done = 0;
     std::optional<size_t> last_end;
@@ -67,7 +68,6 @@ class Replace : public Normalizer {
       out += content_;
       done = pos = match->end;
       last_end = match->end;
-      if (text.empty()) break;
     }
     out.append(text, done);
     text = std::move(out);

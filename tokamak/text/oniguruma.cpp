@@ -2,6 +2,7 @@
 // Oniguruma's dialect in PCRE2's (see regex.h).
 #include <array>
 #include <cctype>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,8 +20,10 @@ constexpr std::string_view kNotSpaces =
     R"(\x00-\x08\x0e-\x1f\x21-\x84\x86-\x9f\xa1-\x{167f}\x{1681}-\x{1fff}\x{200b}-\x{2027})"
     R"(\x{202a}-\x{202e}\x{2030}-\x{205e}\x{2060}-\x{2fff}\x{3001}-\x{d7ff}\x{e000}-\x{10ffff})";
 constexpr std::string_view kWordCharacters = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
+// Outside of classes \w comes from a table of Latin-1 that has superscripts and fractions too.
+constexpr std::string_view kWordOutside = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\xb2\xb3\xb9\xbc-\xbe)";
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 16> kLongCategories{{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 17> kLongCategories{{
     {"letter", "L"},
     {"uppercaseletter", "Lu"},
     {"lowercaseletter", "Ll"},
@@ -31,6 +34,7 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 16> kLongCat
     {"nonspacingmark", "Mn"},
     {"number", "N"},
     {"decimalnumber", "Nd"},
+    {"punct", "P"},
     {"punctuation", "P"},
     {"symbol", "S"},
     {"separator", "Z"},
@@ -38,9 +42,26 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 16> kLongCat
     {"other", "C"},
     {"control", "Cc"},
 }};
-// POSIX brackets that Oniguruma also takes as properties.
-constexpr std::array<std::string_view, 8> kPosixNames{
-    "alnum", "alpha", "digit", "lower", "punct", "space", "upper", "word"};
+// POSIX brackets, which Oniguruma also takes as properties: items of a class.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 10> kPosix{{
+    {"alnum", R"(\p{Alphabetic}\p{Nd})"},
+    {"alpha", R"(\p{Alphabetic})"},
+    {"blank", R"(\t\p{Zs})"},
+    {"cntrl", R"(\p{Cc})"},
+    {"digit", R"(\p{Nd})"},
+    {"lower", R"(\p{Lowercase})"},
+    {"punct", R"(\p{P}\p{S})"},
+    {"space", kSpaces},
+    {"upper", R"(\p{Uppercase})"},
+    {"word", kWordCharacters},
+}};
+
+std::optional<std::string_view> posix_items(std::string_view key) {
+  for (auto [name, items] : kPosix) {
+    if (key == name) return items;
+  }
+  return {};
+}
 
 std::string property_key(std::string_view name) {
   std::string key;
@@ -160,10 +181,14 @@ class Translator {
       case 'S':
         return set(kNotSpaces);
       case 'w':
-        return set(kWordCharacters);
+        return set(in_class ? kWordCharacters : kWordOutside);
       case 'W':
         if (in_class) return fail("\\W in a character class");
-        return fmt::format("[^{}]", kWordCharacters);
+        return fmt::format("[^{}]", kWordOutside);
+      case 'b':
+      case 'B':
+        if (in_class) return std::string{'\\', c};
+        return word_boundary(c == 'B');
       case 'h':
         return set("0-9a-fA-F");
       case 'H':
@@ -171,12 +196,18 @@ class Translator {
         return std::string("[^0-9a-fA-F]");
       case 'p':
       case 'P':
-        return property(c);
+        return property(c, in_class);
       case 'u':
         return unicode_escape();
       default:
         return std::string{'\\', c};
     }
+  }
+
+  static std::string word_boundary(bool negated) {
+    std::string word = fmt::format("[{}]", kWordOutside);
+    return fmt::format(
+        "(?{}(?<={})(?!{})|(?<!{})(?={}))", negated ? '!' : ':', word, word, word, word);
   }
 
   Result<std::string> unicode_escape() {
@@ -188,7 +219,7 @@ class Translator {
     return fmt::format("\\x{{{}}}", digits);
   }
 
-  Result<std::string> property(char kind) {
+  Result<std::string> property(char kind, bool in_class) {
     if (peek() != '{') return fail("property without a name in braces");
     size_t close = in_.find('}', pos_);
     if (close == in_.npos) return fail("property without '}'");
@@ -204,8 +235,9 @@ class Translator {
     for (auto [long_name, category] : kLongCategories) {
       if (key == long_name) return fmt::format("{}{{{}}}", p, category);
     }
-    for (std::string_view posix : kPosixNames) {
-      if (key == posix) return fail(fmt::format("property {}", name));
+    if (auto items = posix_items(key)) {
+      if (in_class && negated) return fail(fmt::format("negated {} in a character class", name));
+      return in_class ? std::string(*items) : fmt::format("[{}{}]", negated ? "^" : "", *items);
     }
     // Categories have one or two letters. For scripts PCRE2 takes extensions along unless told.
     static constexpr std::array<std::string_view, 6> kBinary{
@@ -239,7 +271,8 @@ class Translator {
       } else if (peek() == '[' && peek(1) == ':') {
         size_t close = in_.find(":]", pos_ + 2);
         if (close == in_.npos) return fail("POSIX bracket without ':]'");
-        items += in_.substr(pos_, close + 2 - pos_);
+        auto posix = posix_items(in_.substr(pos_ + 2, close - pos_ - 2));
+        items += posix ? *posix : in_.substr(pos_, close + 2 - pos_);
         pos_ = close + 2;
       } else if (peek() == '[') {
         TKM_ASSIGN(std::string inner, character_class(depth + 1));

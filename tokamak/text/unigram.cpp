@@ -51,8 +51,8 @@ double Unigram::score_of(TokenId id, size_t size) const {
 
 bool Unigram::find_best(std::string_view word, std::vector<Best>& best) const {
   auto improve = [&](Best& target, double score, size_t begin, TokenId id) {
-    if (target.begin != kUnreached && score <= target.score) return;
     if (options_.sentencepiece) score = static_cast<float>(score);
+    if (target.begin != kUnreached && score <= target.score) return;
     target = {score, static_cast<uint32_t>(begin), id};
   };
   for (size_t begin = 0; begin < word.size();) {
