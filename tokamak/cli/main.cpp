@@ -22,13 +22,13 @@ int main(int argc, char** argv) {
   app.footer(
       "Each verb has its own --help. Log lines: TOKAMAK_LOG_LEVEL=debug|info|warn|error. Cache: "
       "TOKAMAK_CACHE_DIR.");
-  // RUN
+  cli::add_run(app);
   cli::add_build(app);
   cli::add_verify(app);
-  // EVAL
-  // BENCH
-  // INSPECT
-  // DOCTOR
+  cli::add_eval(app);
+  cli::add_bench(app);
+  cli::add_inspect(app);
+  cli::add_doctor(app);
   try {
     CLI11_PARSE(app, argc, argv);
     auto status = cli::chosen_command()();

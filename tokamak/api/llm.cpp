@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tokamak/api/llm.h"
+
+#include <chrono>
+
+namespace tokamak::api {
+namespace {
+
+namespace fs = std::filesystem;
+
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+/// The template's text: chat_template.jinja, else `chat_template` of tokenizer_config.json (a
+/// string, or a list of which the one called "default" counts); empty if there is none.
+Result<std::string> template_source(const fs::path& folder, const Json& config) {
+  if (fs::exists(folder / "chat_template.jinja"))
+    return base::read_file(folder / "chat_template.jinja", 16 << 20);
+  const Json* source = base::find(config, "chat_template");
+  if (!source) return std::string();
+  if (source->is_string()) return source->get<std::string>();
+  for (const Json& named : source->is_array() ? *source : Json::array()) {
+    const Json *name = base::find(named, "name"), *text = base::find(named, "template");
+    if (name && *name == "default" && text && text->is_string()) return text->get<std::string>();
+  }
+  return base::corrupt(
+      "tokenizer_config.json: 'chat_template' is neither a string nor a list with a 'default'");
+}
+
+/// A special token is given as its text or as an object with `content`.
+std::optional<std::string> token_text(const Json& config, std::string_view key) {
+  const Json* value = base::find(config, key);
+  if (value && value->is_object()) value = base::find(*value, "content");
+  if (!value || !value->is_string()) return {};
+  return value->get<std::string>();
+}
+
+bool has_tokenizer(const fs::path& folder) {
+  for (const char* name : {"tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json"}) {
+    if (fs::exists(folder / name)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+Result<void> Llm::load_text(const fs::path& folder) {
+  if (!has_tokenizer(folder)) return {};
+  TKM_ASSIGN(tokenizer_, text::Tokenizer::load(folder));
+  Json config = Json::object();
+  if (fs::exists(folder / "tokenizer_config.json")) {
+    TKM_ASSIGN(std::string content, base::read_file(folder / "tokenizer_config.json", 64 << 20));
+    TKM_ASSIGN(config, base::parse_json(content, (folder / "tokenizer_config.json").string()));
+  }
+  for (const char* key : {"bos_token", "eos_token", "pad_token", "unk_token"}) {
+    if (auto token = token_text(config, key)) template_variables_[key] = *token;
+  }
+  TKM_ASSIGN(std::string source, template_source(folder, config));
+  if (source.empty()) return {};
+  TKM_ASSIGN(chat_template_, text::ChatTemplate::parse(source));
+  return {};
+}
+
+Result<std::unique_ptr<Llm>> Llm::open(const fs::path& model, const OpenOptions& options) {
+  std::unique_ptr<Llm> llm(new Llm);
+  auto begin = std::chrono::steady_clock::now();
+  TKM_ASSIGN(std::shared_ptr<device::Device> device,
+             device::open_device(options.build.target, options.build.num_threads));
+  TKM_ASSIGN(engine::Engine engine, open_engine(model, *device, options.build));
+  llm->times_.engine = seconds_since(begin);
+  llm->manifest_ = engine.manifest;
+
+  begin = std::chrono::steady_clock::now();
+  TKM_RETURN_IF_ERROR(llm->load_text(tokenizer_folder(engine)));
+  llm->times_.text = seconds_since(begin);
+
+  begin = std::chrono::steady_clock::now();
+  TKM_ASSIGN(auto session,
+             runtime::open_session(engine, device, options.session, options.build.progress));
+  executor::ExecutorOptions executor_options = options.executor;
+  if (executor_options.eos_ids.empty()) executor_options.eos_ids = engine.manifest.eos_ids;
+  TKM_ASSIGN(llm->executor_,
+             executor::Executor::start(std::move(session), llm->tokenizer_, executor_options));
+  llm->times_.weights = seconds_since(begin);
+  return llm;
+}
+
+Result<std::vector<int32_t>> Llm::encode(std::string_view text, bool add_special_tokens) const {
+  if (!tokenizer_)
+    return base::unsupported(fmt::format("{} has no tokenizer files", manifest_.model_name),
+                             "give token ids");
+  return tokenizer_->encode(text, {.add_special_tokens = add_special_tokens});
+}
+
+Result<std::vector<int32_t>> Llm::encode_chat(const Json& messages) const {
+  if (!chat_template_)
+    return base::unsupported(fmt::format("{} has no chat template", manifest_.model_name),
+                             "use a plain prompt");
+  Json context = template_variables_;
+  context["messages"] = messages;
+  context["tools"] = nullptr;
+  context["documents"] = nullptr;
+  context["add_generation_prompt"] = true;
+  TKM_ASSIGN(std::string prompt, chat_template_->render(context));
+  return encode(prompt, /*add_special_tokens=*/false);  // The template writes BOS itself.
+}
+
+}  // namespace tokamak::api

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// A model that is loaded and serves requests: engine, tokenizer, template and executor together.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "tokamak/api/build.h"
+#include "tokamak/executor/executor.h"
+#include "tokamak/runtime/engine_session.h"
+#include "tokamak/text/chat_template.h"
+#include "tokamak/text/tokenizer.h"
+
+namespace tokamak::api {
+
+struct OpenOptions {
+  BuildOptions build;
+  runtime::SessionOptions session;
+  executor::ExecutorOptions executor;
+};
+
+/// How long the parts of opening took, in seconds.
+struct OpenTimes {
+  double engine = 0;   ///< Reading it, or building it.
+  double text = 0;     ///< Tokenizer and template.
+  double weights = 0;  ///< Allocating and loading.
+};
+
+/// All methods may be called from any thread.
+class Llm {
+ public:
+  /// `model`: a checkpoint folder (its engine is built and cached) or an engine folder. Nothing is
+  /// allocated on the device after this returns. A model without tokenizer files serves token ids
+  /// only.
+  static Result<std::unique_ptr<Llm>> open(const std::filesystem::path& model,
+                                           const OpenOptions& options = {});
+
+  /// Queues one request. Destroying the stream cancels the request and frees its pages.
+  Result<std::shared_ptr<executor::TokenStream>> submit(executor::Request request) {
+    return executor_->submit(std::move(request));
+  }
+  /// Refuses new requests, finishes the running ones, then returns.
+  void drain() { executor_->drain(); }
+
+  /// Ids of a prompt. Errors: unsupported (no tokenizer), invalid (not UTF-8).
+  Result<std::vector<int32_t>> encode(std::string_view text, bool add_special_tokens = true) const;
+  /// Ids of a conversation by the model's chat template: [{"role": …, "content": …}, …].
+  /// Errors: unsupported (the model has no template), invalid (what the template refuses).
+  Result<std::vector<int32_t>> encode_chat(const Json& messages) const;
+  bool has_chat_template() const { return chat_template_.has_value(); }
+
+  const engine::Manifest& manifest() const { return manifest_; }
+  const text::Tokenizer* tokenizer() const { return tokenizer_.get(); }
+  const runtime::SessionInfo& session_info() const { return executor_->session_info(); }
+  executor::ExecutorStats stats() const { return executor_->stats(); }
+  const OpenTimes& open_times() const { return times_; }
+
+ private:
+  Llm() = default;
+  Result<void> load_text(const std::filesystem::path& folder);
+
+  engine::Manifest manifest_;
+  OpenTimes times_;
+  std::shared_ptr<const text::Tokenizer> tokenizer_;
+  std::optional<text::ChatTemplate> chat_template_;
+  Json template_variables_ = Json::object();  ///< bos_token, eos_token, …
+  std::unique_ptr<executor::Executor> executor_;
+};
+
+}  // namespace tokamak::api

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tokamak/api/bench.h"
+
+#include "tokamak/cli/command.h"
+
+namespace tokamak::cli {
+namespace {
+
+struct LatencyFlags {
+  ModelOptions model;
+  api::LatencyOptions options;
+  bool json = false;
+};
+
+struct ThroughputFlags {
+  ModelOptions model;
+  SessionFlags session;
+  api::ThroughputOptions options;
+  bool json = false;
+};
+
+double gigabytes(double bytes) {
+  return bytes / 1e9;
+}
+
+Result<int> run_latency(const LatencyFlags& flags) {
+  TKM_ASSIGN(auto device, flags.model.open_device());
+  TKM_ASSIGN(api::BuildOptions build, flags.model.build_options());
+  auto begin = std::chrono::steady_clock::now();
+  TKM_ASSIGN(engine::Engine engine, api::open_engine(flags.model.model, *device, build));
+  double open_seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  TKM_ASSIGN(api::LatencyReport r,
+             api::bench_latency(engine, device, flags.options, build.progress));
+  double share = r.tpot_ms > 0 ? r.floor_ms / r.tpot_ms : 0;
+  if (flags.json) {
+    Json json = {{"model", engine.manifest.model_name},
+                 {"dtype", tensor::dtype_name(engine.manifest.dtype)},
+                 {"device", device->fingerprint()},
+                 {"batch", flags.options.batch},
+                 {"input_len", flags.options.input_len},
+                 {"output_len", flags.options.output_len},
+                 {"ttft_ms", r.ttft_ms},
+                 {"tpot_ms", r.tpot_ms},
+                 {"prefill_tokens_per_second", r.prefill_tokens_per_second},
+                 {"decode_tokens_per_second", r.decode_tokens_per_second},
+                 {"step_bytes", r.step_bytes},
+                 {"read_bandwidth", r.read_bandwidth},
+                 {"floor_ms", r.floor_ms},
+                 {"share_of_floor", share},
+                 {"planned_bytes", r.planned_bytes},
+                 {"peak_bytes", r.peak_bytes},
+                 {"engine_seconds", open_seconds}};
+    print(json.dump(1) + "\n");
+    return 0;
+  }
+  print(fmt::format(
+      "{} {} on {}\nbatch {}, {} in, {} out (random tokens, greedy, end tokens ignored)\n",
+      engine.manifest.model_name,
+      tensor::dtype_name(engine.manifest.dtype),
+      device->fingerprint(),
+      flags.options.batch,
+      flags.options.input_len,
+      flags.options.output_len));
+  print(fmt::format("  TTFT    {:10.2f} ms   {:10.1f} prompt tokens/s\n",
+                    r.ttft_ms,
+                    r.prefill_tokens_per_second));
+  print(fmt::format(
+      "  TPOT    {:10.2f} ms   {:10.1f} tokens/s\n", r.tpot_ms, r.decode_tokens_per_second));
+  print(fmt::format(
+      "  floor   {:10.2f} ms   {:.3f} GB a step at {:.1f} GB/s read: {:.0f} % of it reached\n",
+      r.floor_ms,
+      gigabytes(static_cast<double>(r.step_bytes)),
+      gigabytes(r.read_bandwidth),
+      share * 100));
+  print(fmt::format("  memory  {} planned, {} peak resident\n",
+                    engine::bytes_text(r.planned_bytes),
+                    engine::bytes_text(r.peak_bytes)));
+  return 0;
+}
+
+Json percentile_json(const api::Percentiles& p) {
+  return {{"p50", p.p50}, {"p90", p.p90}, {"p99", p.p99}, {"max", p.max}};
+}
+
+std::string percentile_line(std::string_view name, const api::Percentiles& p) {
+  return fmt::format("  {:<6} p50 {:9.2f} ms  p90 {:9.2f} ms  p99 {:9.2f} ms  max {:9.2f} ms\n",
+                     name,
+                     p.p50,
+                     p.p90,
+                     p.p99,
+                     p.max);
+}
+
+Result<int> run_throughput(const ThroughputFlags& flags) {
+  api::OpenOptions options;
+  TKM_ASSIGN(options.build, flags.model.build_options());
+  options.session = flags.session.options;
+  options.executor.max_queue = std::max<int64_t>(1024, flags.options.concurrency);
+  TKM_ASSIGN(std::unique_ptr<api::Llm> llm, api::Llm::open(flags.model.model, options));
+  TKM_ASSIGN(api::ThroughputReport r,
+             api::bench_throughput(*llm, flags.options, options.build.progress));
+  if (flags.json) {
+    Json json = {{"model", llm->manifest().model_name},
+                 {"dtype", tensor::dtype_name(llm->manifest().dtype)},
+                 {"device", llm->manifest().fingerprint},
+                 {"requests", flags.options.requests},
+                 {"concurrency", flags.options.concurrency},
+                 {"input_len", flags.options.input_len},
+                 {"output_len", flags.options.output_len},
+                 {"seconds", r.seconds},
+                 {"prompt_tokens", r.prompt_tokens},
+                 {"output_tokens", r.output_tokens},
+                 {"requests_per_second", r.requests_per_second},
+                 {"output_tokens_per_second", r.output_tokens_per_second},
+                 {"total_tokens_per_second", r.total_tokens_per_second},
+                 {"ttft_ms", percentile_json(r.ttft_ms)},
+                 {"tpot_ms", percentile_json(r.tpot_ms)},
+                 {"e2e_ms", percentile_json(r.e2e_ms)},
+                 {"preemptions", r.preemptions},
+                 {"peak_bytes", r.peak_bytes}};
+    print(json.dump(1) + "\n");
+    return 0;
+  }
+  print(fmt::format("{} {}: {} requests, {} at a time, {} in, {} out\n",
+                    llm->manifest().model_name,
+                    tensor::dtype_name(llm->manifest().dtype),
+                    flags.options.requests,
+                    flags.options.concurrency,
+                    flags.options.input_len,
+                    flags.options.output_len));
+  print(
+      fmt::format("  {:.2f} s, {:.2f} requests/s, {:.1f} output tokens/s, {:.1f} tokens/s in all, "
+                  "{} preemptions, {} peak resident\n",
+                  r.seconds,
+                  r.requests_per_second,
+                  r.output_tokens_per_second,
+                  r.total_tokens_per_second,
+                  r.preemptions,
+                  engine::bytes_text(r.peak_bytes)));
+  print(percentile_line("TTFT", r.ttft_ms) + percentile_line("TPOT", r.tpot_ms) +
+        percentile_line("E2E", r.e2e_ms));
+  return 0;
+}
+
+}  // namespace
+
+void add_bench(CLI::App& app) {
+  CLI::App* bench = app.add_subcommand("bench", "Measure speed");
+  bench->require_subcommand(1);
+  auto latency = std::make_shared<LatencyFlags>();
+  CLI::App* verb = add_verb(
+      *bench, "latency", "One batch in lock step: TTFT, TPOT, share of the floor", [latency] {
+        return run_latency(*latency);
+      });
+  latency->model.add_to(*verb);
+  verb->add_option("--input-len", latency->options.input_len, "Prompt tokens")
+      ->capture_default_str();
+  verb->add_option("--output-len", latency->options.output_len, "Generated tokens")
+      ->capture_default_str();
+  verb->add_option("--batch", latency->options.batch, "Sequences")->capture_default_str();
+  verb->add_option("--repeats", latency->options.repeats, "Runs; the best counts")
+      ->capture_default_str();
+  verb->add_flag("--json", latency->json, "Print the report as JSON");
+
+  auto throughput = std::make_shared<ThroughputFlags>();
+  verb = add_verb(*bench,
+                  "throughput",
+                  "Many requests with in-flight batching: tokens/s and percentiles",
+                  [throughput] { return run_throughput(*throughput); });
+  throughput->model.add_to(*verb);
+  throughput->session.add_to(*verb);
+  verb->add_option("--input-len", throughput->options.input_len, "Prompt tokens")
+      ->capture_default_str();
+  verb->add_option("--output-len", throughput->options.output_len, "Generated tokens")
+      ->capture_default_str();
+  verb->add_option("--requests", throughput->options.requests, "Requests in all")
+      ->capture_default_str();
+  verb->add_option("--concurrency", throughput->options.concurrency, "Requests in flight")
+      ->capture_default_str();
+  verb->add_option("--shared-prefix",
+                   throughput->options.shared_prefix,
+                   "Tokens that all prompts begin with")
+      ->capture_default_str();
+  verb->add_option(
+          "--vary", throughput->options.vary, "Lengths are drawn from [len (1 - vary), len]")
+      ->capture_default_str();
+  verb->add_flag("--json", throughput->json, "Print the report as JSON");
+}
+
+}  // namespace tokamak::cli

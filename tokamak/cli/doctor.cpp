@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <dlfcn.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "tokamak/api/bench.h"
+#include "tokamak/base/file.h"
+#include "tokamak/cli/command.h"
+#include "tokamak/device/cpu/isa.h"
+
+namespace tokamak::cli {
+namespace {
+
+struct DoctorFlags {
+  bool json = false;
+  bool skip_measuring = false;
+};
+
+struct Finding {
+  enum Level { kOk, kNote, kProblem } level;
+  std::string what;
+  std::string advice;
+};
+
+Finding check_processor() {
+  const device::CpuInfo& cpu = device::cpu_info();
+  std::string what = fmt::format("processor: {}, {} usable, best instructions {}",
+                                 cpu.model,
+                                 base::available_processors(),
+                                 cpu.isa());
+  if (!cpu.avx2)
+    return {
+        Finding::kProblem, what, "without AVX2 and FMA everything runs, but several times slower"};
+  if (!cpu.avx512_bf16)
+    return {Finding::kNote,
+            what,
+            "no bfloat16 instructions: bfloat16 weights save memory and bandwidth, prompts are "
+            "computed at the speed of float32"};
+  return {Finding::kOk, what, ""};
+}
+
+Finding check_memory(device::Device& device) {
+  return {device.free_bytes() < (int64_t{2} << 30) ? Finding::kNote : Finding::kOk,
+          fmt::format("memory: {} free", engine::bytes_text(device.free_bytes())),
+          device.free_bytes() < (int64_t{2} << 30)
+              ? "models of more than a billion parameters will not fit"
+              : ""};
+}
+
+Finding check_huge_pages() {
+  auto setting = base::read_file("/sys/kernel/mm/transparent_hugepage/enabled");
+  std::string text = setting.ok() ? *setting : "unknown";
+  bool off = text.find("[never]") != std::string::npos;
+  size_t open = text.find('['), close = text.find(']');
+  if (open != std::string::npos && close != std::string::npos)
+    text = text.substr(open + 1, close - open - 1);
+  return {off ? Finding::kNote : Finding::kOk,
+          "transparent huge pages: " + text,
+          off ? "decoding is faster with them: echo madvise > "
+                "/sys/kernel/mm/transparent_hugepage/enabled"
+              : ""};
+}
+
+Finding check_cache() {
+  std::filesystem::path folder = api::cache_folder();
+  std::string what = fmt::format("cache: {}", folder.string());
+  auto made = base::make_folders(folder);
+  if (made.ok()) made = base::write_file_atomic(folder / ".probe", "probe");
+  if (!made.ok())
+    return {Finding::kProblem,
+            what,
+            made.error().message + "; set TOKAMAK_CACHE_DIR to a folder that can be written"};
+  std::filesystem::remove(folder / ".probe");
+  struct statvfs disk {};
+  if (::statvfs(folder.c_str(), &disk) == 0) {
+    int64_t free = static_cast<int64_t>(disk.f_bavail) * static_cast<int64_t>(disk.f_frsize);
+    what += fmt::format(" ({} free)", engine::bytes_text(free));
+    if (free < (int64_t{100} << 20)) return {Finding::kNote, what, "little space is left"};
+  }
+  return {Finding::kOk, what, ""};
+}
+
+Finding check_gpu() {
+  void* driver = ::dlopen("libcuda.so.1", RTLD_LAZY);
+  if (!driver)
+    return {Finding::kNote,
+            "GPU: none (libcuda.so.1, the NVIDIA driver, is not here)",
+            "the cpu target works without it"};
+  ::dlclose(driver);
+  return {Finding::kNote,
+          "GPU: an NVIDIA driver is here",
+          "this build has no cuda target; use --target cpu"};
+}
+
+Result<int> run_doctor(const DoctorFlags& flags) {
+  TKM_ASSIGN(auto device, device::open_device(Target::kCpu));
+  std::vector<Finding> findings = {{Finding::kOk, fmt::format("tokamak {}", TOKAMAK_VERSION), ""},
+                                   check_processor(),
+                                   check_memory(*device),
+                                   check_huge_pages(),
+                                   check_cache(),
+                                   check_gpu()};
+  if (!flags.skip_measuring) {
+    findings.push_back(
+        {Finding::kOk,
+         fmt::format("memory bandwidth: {:.1f} GB/s read by {} threads (a bfloat16 model of n "
+                     "billion parameters decodes at most {:.0f}/n tokens/s)",
+                     api::measure_read_bandwidth(*device) / 1e9,
+                     device->pool().num_threads(),
+                     api::measure_read_bandwidth(*device) / 2e9),
+         ""});
+  }
+  bool problem = false;
+  Json json = Json::array();
+  for (const Finding& finding : findings) {
+    constexpr const char* kMarks[] = {"ok     ", "note   ", "problem"};
+    problem = problem || finding.level == Finding::kProblem;
+    json.push_back({{"level",
+                     std::string(kMarks[finding.level])
+                         .substr(0, std::string(kMarks[finding.level]).find(' '))},
+                    {"what", finding.what},
+                    {"advice", finding.advice}});
+    if (!flags.json)
+      print(fmt::format("{}  {}\n{}",
+                        kMarks[finding.level],
+                        finding.what,
+                        finding.advice.empty() ? "" : "         -> " + finding.advice + "\n"));
+  }
+  if (flags.json) print(json.dump(1) + "\n");
+  return problem ? 1 : 0;
+}
+
+}  // namespace
+
+void add_doctor(CLI::App& app) {
+  auto flags = std::make_shared<DoctorFlags>();
+  CLI::App* verb =
+      add_verb(app, "doctor", "Say what machine this is, what is missing and what to do", [flags] {
+        return run_doctor(*flags);
+      });
+  verb->add_flag("--no-measure",
+                 flags->skip_measuring,
+                 "Do not measure the memory bandwidth (takes a second)");
+  verb->add_flag("--json", flags->json, "Print the findings as JSON");
+  verb->footer("Exit status 1 if there is a problem that keeps models from running well.");
+}
+
+}  // namespace tokamak::cli

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tokamak/base/file.h"
+#include "tokamak/cli/command.h"
+#include "tokamak/cli/plan_text.h"
+#include "tokamak/compiler/pipeline.h"
+
+namespace tokamak::cli {
+namespace {
+
+struct InspectFlags {
+  ModelOptions model;
+  SessionFlags session;
+  std::string stage = "plan";
+  std::string html;
+  bool json = false;
+};
+
+constexpr std::string_view kAfter = "after:";
+
+Result<std::string> stage_text(const InspectFlags& flags,
+                               device::Device& device,
+                               engine::Engine& engine) {
+  TKM_ASSIGN(api::BuildOptions build, flags.model.build_options());
+  bool of_plan = flags.stage == "plan" || flags.stage == "kernels";
+  if (engine::is_engine_folder(flags.model.model) && of_plan) {
+    TKM_ASSIGN(engine, engine::read_engine(flags.model.model));
+  } else if (engine::is_engine_folder(flags.model.model)) {
+    return base::invalid(
+        fmt::format("stage '{}' is made while building; an engine folder has plan and kernels",
+                    flags.stage),
+        "give the checkpoint folder");
+  } else {
+    if (flags.stage.starts_with(kAfter)) build.record_passes = {flags.stage.substr(kAfter.size())};
+    if (!of_plan) build.tune = false;
+    build.dummy_weights =
+        build.dummy_weights || !of_plan ||
+        !std::filesystem::exists(std::filesystem::path(flags.model.model) / "model.safetensors");
+    api::BuildReport report;
+    TKM_ASSIGN(engine, api::build_engine(flags.model.model, device, build, &report));
+    if (flags.stage == "spec") return report.spec;
+    if (flags.stage == "graph") return report.graph;
+    if (flags.stage == "passes") return report.passes.summary();
+    if (flags.stage.starts_with(kAfter))
+      return report.passes.find(flags.stage.substr(kAfter.size()))->text;
+  }
+  TKM_ASSIGN(runtime::SessionPlan planned,
+             runtime::plan_session(engine, device, flags.session.options));
+  if (!flags.html.empty())
+    TKM_RETURN_IF_ERROR(base::write_file_atomic(flags.html, plan_html(engine, planned)));
+  if (flags.json) return engine.plan.to_json().dump(1) + "\n";
+  return flags.stage == "kernels" ? kernels_text(engine.plan) : plan_text(engine, planned);
+}
+
+Result<int> run_inspect(const InspectFlags& flags) {
+  bool known = flags.stage.starts_with(kAfter);
+  for (std::string_view stage : {"spec", "graph", "passes", "plan", "kernels"})
+    known = known || flags.stage == stage;
+  if (!known)
+    return base::invalid(fmt::format(
+        "stage '{}' is not one of spec, graph, passes, after:<pass>, plan, kernels", flags.stage));
+  TKM_ASSIGN(auto device, flags.model.open_device());
+  engine::Engine engine;
+  TKM_ASSIGN(std::string text, stage_text(flags, *device, engine));
+  print(text);
+  return 0;
+}
+
+}  // namespace
+
+void add_inspect(CLI::App& app) {
+  auto flags = std::make_shared<InspectFlags>();
+  CLI::App* verb =
+      add_verb(app, "inspect", "Print what a model becomes on its way to an engine", [flags] {
+        return run_inspect(*flags);
+      });
+  flags->model.add_to(*verb);
+  flags->session.add_to(*verb);
+  verb->add_option("--stage",
+                   flags->stage,
+                   "spec, graph, passes, after:<pass>, plan (steps, tactics, byte table) or "
+                   "kernels (tactics by token bucket)")
+      ->capture_default_str();
+  verb->add_option(
+      "--html", flags->html, "Also draw the plan into this file (stages plan and kernels)");
+  verb->add_flag("--json", flags->json, "Print the plan as JSON");
+}
+
+}  // namespace tokamak::cli

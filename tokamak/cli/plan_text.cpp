@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tokamak/cli/plan_text.h"
+
+#include <algorithm>
+#include <map>
+
+namespace tokamak::cli {
+namespace {
+
+std::string value_list(const engine::Plan& plan, const std::vector<int32_t>& values) {
+  std::string out;
+  for (int32_t i : values) {
+    const engine::PlanValue& value = plan.values[static_cast<size_t>(i)];
+    out += fmt::format("{}{} {}", out.empty() ? "" : ", ", value.name, value.type.text());
+  }
+  return out;
+}
+
+std::string attributes(const Json& json) {
+  std::string out;
+  for (const auto& [key, value] : json.items()) {
+    std::string text = value.dump();
+    out += fmt::format(" {}={}", key, text.size() > 40 ? text.substr(0, 37) + "..." : text);
+  }
+  return out;
+}
+
+std::string choice_text(const engine::PlanChoice& choice) {
+  std::string out = choice.tactic;
+  if (!choice.config.empty()) out += " " + choice.config.dump();
+  if (choice.us > 0) out += fmt::format(", {:.1f} us", choice.us);
+  return out;
+}
+
+/// The problem that a step solves, without the number of its layer.
+std::string problem_text(const engine::Plan& plan, const engine::PlanStep& step) {
+  Json json = step.attributes;
+  json.erase("layer");
+  std::string out = step.op + "(";
+  for (int32_t i : step.inputs)
+    out += (out.back() == '(' ? "" : ", ") + plan.values[static_cast<size_t>(i)].type.text();
+  return out + ")" + attributes(json);
+}
+
+std::string escaped(std::string_view text) {
+  std::string out;
+  for (char c : text) {
+    if (c == '<')
+      out += "&lt;";
+    else if (c == '>')
+      out += "&gt;";
+    else if (c == '&')
+      out += "&amp;";
+    else if (c == '"')
+      out += "&quot;";
+    else
+      out += c;
+  }
+  return out;
+}
+
+std::string headline(const engine::Engine& engine, const runtime::SessionPlan& planned) {
+  const engine::Manifest& m = engine.manifest;
+  return fmt::format(
+      "{}: {}, {:.1f} M parameters, {} on {}; steps of up to {} tokens, {} sequences, {} pages of "
+      "64 tokens, {} positions a sequence",
+      m.model_name,
+      m.family,
+      static_cast<double>(m.num_parameters) / 1e6,
+      tensor::dtype_name(m.dtype),
+      m.fingerprint,
+      planned.limits.max_tokens,
+      planned.limits.max_sequences,
+      planned.limits.num_pages,
+      planned.max_seq_len);
+}
+
+constexpr std::string_view kStyle =
+    "body{font:14px/1.4 system-ui,sans-serif;margin:2em auto;max-width:75em;padding:0 "
+    "1em;color:#222}"
+    "h1{font-size:1.3em}h2{font-size:1.1em;margin-top:2em}table{border-collapse:collapse}td,th{"
+    "padding:.2em .8em;text-align:left;border-bottom:1px solid #ddd}"
+    "td.n{text-align:right;font-variant-numeric:tabular-nums}.bar{background:#4a7fb5;height:1em;"
+    "display:inline-block;min-width:1px}"
+    ".step{display:inline-block;border:1px solid #bbb;border-radius:4px;padding:.1em "
+    ".5em;margin:.1em;font-size:.85em}"
+    ".matmul{background:#dbe9f6}.attend,.attention,.rope_append{background:#fbe3cd}.rms_norm,."
+    "layer_norm,.add_rms_norm{background:#e2f0da}";
+
+}  // namespace
+
+std::string plan_text(const engine::Engine& engine, const runtime::SessionPlan& planned) {
+  const engine::Plan& plan = engine.plan;
+  std::string out = headline(engine, planned) + "\n\n";
+  for (size_t s = 0; s < plan.steps.size(); ++s) {
+    const engine::PlanStep& step = plan.steps[s];
+    out += fmt::format("{:4} {} = {}({}){}\n",
+                       s,
+                       value_list(plan, step.outputs),
+                       step.op,
+                       value_list(plan, step.inputs),
+                       attributes(step.attributes));
+    out += fmt::format("       1 token: {}\n", choice_text(step.choices.front()));
+    if (step.choices.size() > 1)
+      out += fmt::format("       many: {}\n", choice_text(step.choices.back()));
+  }
+  return out + "\nbytes\n" + engine::byte_table_text(planned.memory);
+}
+
+std::string kernels_text(const engine::Plan& plan) {
+  std::map<std::string, std::pair<int, const engine::PlanStep*>> problems;
+  std::vector<std::string> order;
+  for (const engine::PlanStep& step : plan.steps) {
+    std::string problem = problem_text(plan, step);
+    auto& [count, first] = problems[problem];
+    if (count++ == 0) {
+      first = &step;
+      order.push_back(problem);
+    }
+  }
+  std::string out;
+  for (const std::string& problem : order) {
+    auto [count, step] = problems.at(problem);
+    out += fmt::format("{} x {}\n", count, problem);
+    for (const engine::PlanChoice& choice : step->choices) {
+      out += fmt::format("  up to {:>4} rows: {}", choice.max_tokens, choice_text(choice));
+      if (!choice.runner_up.empty())
+        out += fmt::format("   (then {}, {:.1f} us)", choice.runner_up, choice.runner_up_us);
+      out += "\n";
+    }
+  }
+  return out;
+}
+
+std::string plan_html(const engine::Engine& engine, const runtime::SessionPlan& planned) {
+  const engine::Plan& plan = engine.plan;
+  std::string out = fmt::format(
+      "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{} "
+      "plan</title><style>{}</style><h1>{}</h1>",
+      escaped(engine.manifest.model_name),
+      kStyle,
+      escaped(headline(engine, planned)));
+  out += "<h2>Memory</h2><table>";
+  int64_t total = std::max<int64_t>(1, planned.memory.total_bytes());
+  for (const engine::ByteRow& row : planned.memory.table) {
+    out += fmt::format(
+        "<tr><td>{}</td><td class=n>{}</td><td><span class=bar "
+        "style=\"width:{:.1f}em\"></span></td></tr>",
+        escaped(row.name),
+        engine::bytes_text(row.bytes),
+        40.0 * static_cast<double>(row.bytes) / static_cast<double>(total));
+  }
+  out += fmt::format("<tr><th>total</th><td class=n>{}</td><td></td></tr></table><h2>Steps</h2><p>",
+                     engine::bytes_text(total));
+  for (const engine::PlanStep& step : plan.steps) {
+    std::string title = value_list(plan, step.outputs) + " = " + step.op + "(" +
+                        value_list(plan, step.inputs) + ")" + attributes(step.attributes);
+    out += fmt::format("<span class=\"step {}\" title=\"{}\">{}</span>",
+                       escaped(step.op),
+                       escaped(title),
+                       escaped(step.op));
+  }
+  return out + "</p><h2>Tactics</h2><pre>" + escaped(kernels_text(plan)) + "</pre></html>\n";
+}
+
+}  // namespace tokamak::cli

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <csignal>
+#include <iostream>
+
+#include <unistd.h>
+
+#include "tokamak/api/llm.h"
+#include "tokamak/base/file.h"
+#include "tokamak/cli/command.h"
+
+namespace tokamak::cli {
+namespace {
+
+struct RunFlags {
+  ModelOptions model;
+  SessionFlags session;
+  runtime::SamplingParams sampling{.max_tokens = 256};
+  std::string prompt, prompt_file, system;
+  bool chat = false;
+  bool raw = false;
+  bool json = false;
+  bool stats = false;
+};
+
+std::atomic<bool> interrupted{false};
+
+double milliseconds(executor::TimePoint from, executor::TimePoint to) {
+  return std::chrono::duration<double, std::milli>(to - from).count();
+}
+
+Json finish_json(const executor::Finish& finish) {
+  const executor::Timing& t = finish.timing;
+  Json json = {{"finish_reason", base::enum_name(finish.reason)},
+               {"prompt_tokens", finish.usage.prompt_tokens},
+               {"completion_tokens", finish.usage.completion_tokens}};
+  if (t.first_token) {
+    json["ttft_ms"] = milliseconds(t.arrival, *t.first_token);
+    if (finish.usage.completion_tokens > 1)
+      json["tpot_ms"] = milliseconds(*t.first_token, *t.last_token) /
+                        static_cast<double>(finish.usage.completion_tokens - 1);
+  }
+  return json;
+}
+
+std::string stats_line(const executor::Finish& finish) {
+  Json json = finish_json(finish);
+  std::string line = fmt::format("[{} prompt tokens, {} generated, {}",
+                                 finish.usage.prompt_tokens,
+                                 finish.usage.completion_tokens,
+                                 base::enum_name(finish.reason));
+  if (json.contains("ttft_ms"))
+    line += fmt::format(", first after {:.1f} ms", json["ttft_ms"].get<double>());
+  if (json.contains("tpot_ms"))
+    line += fmt::format(", then {:.1f} tokens/s", 1000.0 / json["tpot_ms"].get<double>());
+  return line + "]\n";
+}
+
+/// Streams the answer to stdout as it comes and returns it whole.
+Result<std::string> answer(api::Llm& llm, std::vector<int32_t> prompt, const RunFlags& flags) {
+  executor::Request request{.prompt = std::move(prompt), .sampling = flags.sampling};
+  TKM_ASSIGN(auto stream, llm.submit(std::move(request)));
+  std::string text;
+  interrupted = false;
+  while (auto response = stream->next(std::chrono::milliseconds(50))) {
+    if (interrupted) stream->cancel();
+    text += response->text;
+    if (!flags.json && !response->text.empty()) print(response->text);
+    if (!response->finish) continue;
+    if (response->finish->error) return *response->finish->error;
+    if (flags.json) {
+      Json json = finish_json(*response->finish);
+      json["text"] = text;
+      print(json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+    } else {
+      print("\n");
+      if (flags.stats) std::cerr << stats_line(*response->finish);
+    }
+  }
+  return text;
+}
+
+Result<int> run_prompt(api::Llm& llm, const std::string& prompt, const RunFlags& flags) {
+  std::vector<int32_t> ids;
+  if (flags.chat) {
+    Json messages = Json::array();
+    if (!flags.system.empty()) messages.push_back({{"role", "system"}, {"content", flags.system}});
+    messages.push_back({{"role", "user"}, {"content", prompt}});
+    TKM_ASSIGN(ids, llm.encode_chat(messages));
+  } else {
+    TKM_ASSIGN(ids, llm.encode(prompt));
+    if (!flags.json) print(prompt);  // A continuation reads as one text.
+  }
+  TKM_ASSIGN(std::string text, answer(llm, std::move(ids), flags));
+  return 0;
+}
+
+Result<int> run_chat(api::Llm& llm, const RunFlags& flags) {
+  if (!llm.has_chat_template())
+    return base::unsupported(fmt::format("{} has no chat template", llm.manifest().model_name),
+                             "give --prompt for a plain continuation");
+  bool terminal = ::isatty(STDIN_FILENO);
+  if (terminal)
+    std::cerr << "Type a message; /reset forgets the conversation, /exit or Ctrl-D ends, Ctrl-C "
+                 "stops an answer.\n";
+  Json messages = Json::array();
+  if (!flags.system.empty()) messages.push_back({{"role", "system"}, {"content", flags.system}});
+  const Json opening = messages;
+  for (std::string line;
+       (terminal ? std::cerr << "> " << std::flush : std::cerr), std::getline(std::cin, line);) {
+    if (line == "/exit") break;
+    if (line == "/reset") messages = opening;
+    if (line.empty() || line == "/reset") continue;
+    messages.push_back({{"role", "user"}, {"content", line}});
+    TKM_ASSIGN(std::vector<int32_t> ids, llm.encode_chat(messages));
+    auto text = answer(llm, std::move(ids), flags);
+    if (!text.ok()) {
+      std::cerr << "error: " << text.error().text() << "\n";
+      messages.erase(messages.size() - 1);
+      continue;
+    }
+    messages.push_back({{"role", "assistant"}, {"content", *text}});
+  }
+  return 0;
+}
+
+Result<int> run_run(const RunFlags& flags) {
+  api::OpenOptions options;
+  TKM_ASSIGN(options.build, flags.model.build_options());
+  options.session = flags.session.options;
+  if (options.session.kv_tokens == 0 && options.session.max_sequences == 64)
+    options.session.max_sequences = 1;  // One conversation.
+  TKM_ASSIGN(std::unique_ptr<api::Llm> llm, api::Llm::open(flags.model.model, options));
+  if (flags.stats) {
+    const api::OpenTimes& t = llm->open_times();
+    std::cerr << fmt::format(
+        "[engine {:.2f} s, tokenizer {:.2f} s, weights {:.2f} s]\n", t.engine, t.text, t.weights);
+  }
+  std::signal(SIGINT, [](int) {
+    if (interrupted.exchange(true)) std::_Exit(130);
+  });
+  std::string prompt = flags.prompt;
+  if (!flags.prompt_file.empty()) {
+    TKM_ASSIGN(prompt, base::read_file(flags.prompt_file, 64 << 20));
+  }
+  if (!flags.prompt.empty() || !flags.prompt_file.empty()) return run_prompt(*llm, prompt, flags);
+  return run_chat(*llm, flags);
+}
+
+}  // namespace
+
+void add_run(CLI::App& app) {
+  auto flags = std::make_shared<RunFlags>();
+  CLI::App* verb = add_verb(
+      app, "run", "Generate text: from --prompt, from a file, or as an interactive chat", [flags] {
+        return run_run(*flags);
+      });
+  flags->model.add_to(*verb);
+  auto* prompt = verb->add_option(
+      "-p,--prompt",
+      flags->prompt,
+      "Text to continue; without it (and without --prompt-file) an interactive chat begins");
+  verb->add_option("--prompt-file", flags->prompt_file, "File whose text is the prompt")
+      ->excludes(prompt);
+  verb->add_flag("--chat",
+                 flags->chat,
+                 "Put the prompt through the model's chat template as a user's message");
+  verb->add_option("--system", flags->system, "System message of the chat");
+  flags->session.add_to(*verb);
+  runtime::SamplingParams& s = flags->sampling;
+  verb->add_option("-n,--max-tokens", s.max_tokens, "Longest answer")->capture_default_str();
+  verb->add_option("--temperature", s.temperature, "0 takes the most probable token each time")
+      ->capture_default_str();
+  verb->add_option("--top-k", s.top_k, "Keep the k most probable tokens; 0: all")
+      ->capture_default_str();
+  verb->add_option(
+          "--top-p", s.top_p, "Keep the smallest set of tokens of at least this probability")
+      ->capture_default_str();
+  verb->add_option("--min-p", s.min_p, "Drop tokens below this share of the highest probability")
+      ->capture_default_str();
+  verb->add_option("--repetition-penalty",
+                   s.repetition_penalty,
+                   "Above 1: tokens seen before become less likely")
+      ->capture_default_str();
+  verb->add_option("--presence-penalty",
+                   s.presence_penalty,
+                   "Subtracted once for tokens of the answer so far")
+      ->capture_default_str();
+  verb->add_option("--frequency-penalty",
+                   s.frequency_penalty,
+                   "Subtracted each time for tokens of the answer so far")
+      ->capture_default_str();
+  verb->add_option("--seed", s.seed, "Same seed, same answer; -1 draws one")->capture_default_str();
+  verb->add_option("--min-tokens", s.min_tokens, "No end before so many tokens")
+      ->capture_default_str();
+  verb->add_flag("--ignore-eos", s.ignore_eos, "Go on after the end token");
+  verb->add_option("--stop", s.stop, "End before this text (may be repeated)");
+  verb->add_option("--stop-token-id", s.stop_token_ids, "End with this token (may be repeated)");
+  verb->add_flag(
+      "--json", flags->json, "Print one JSON object with text, finish reason and timings");
+  verb->add_flag("--stats", flags->stats, "Print timings to stderr");
+}
+
+}  // namespace tokamak::cli
