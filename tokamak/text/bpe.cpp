@@ -49,7 +49,14 @@ Bpe::Bpe(TokenTable tokens, Merges merges, BpeOptions options, bool bytes)
 
 void Bpe::encode(std::string_view word, EncodeState& state) const {
   if (!splits_at_spaces_) return encode_segment(word, state);
+  if (push_if_token(word, state)) return;
   for_each_metaspace_word(word, [&](std::string_view part) { encode_segment(part, state); });
+}
+
+bool Bpe::push_if_token(std::string_view word, EncodeState& state) const {
+  auto id = options_.ignore_merges ? tokens_.find(word) : std::nullopt;
+  if (id) state.ids.push_back(*id);
+  return id.has_value();
 }
 
 void Bpe::encode_segment(std::string_view word, EncodeState& state) const {
@@ -63,12 +70,7 @@ void Bpe::encode_segment(std::string_view word, EncodeState& state) const {
 }
 
 void Bpe::encode_uncached(std::string_view word, EncodeState& state) const {
-  if (options_.ignore_merges) {
-    if (auto id = tokens_.find(word)) {
-      state.ids.push_back(*id);
-      return;
-    }
-  }
+  if (!splits_at_spaces_ && push_if_token(word, state)) return;
   state.symbols.clear();
   bytes_ ? split_bytes(word, state) : split_characters(word, state);
   merges_.apply(state.symbols);

@@ -32,6 +32,8 @@ class Bpe : public Model {
   void encode(std::string_view word, EncodeState& state) const override;
 
  private:
+  /// With ignore_merges: the word as one token.
+  bool push_if_token(std::string_view word, EncodeState& state) const;
   void encode_segment(std::string_view word, EncodeState& state) const;
   void encode_uncached(std::string_view word, EncodeState& state) const;
   void split_bytes(std::string_view word, EncodeState& state) const;
