@@ -10,12 +10,12 @@ ActiveRequest::ActiveRequest(Request request,
                              uint64_t seed,
                              Answer answer,
                              TimePoint arrival,
-                             TimePoint rank_time)
+                             TimePoint queued_since)
     : request_(std::move(request)),
       number_(number),
       seed_(seed),
       prompt_size_(request_.prompt.size()),
-      rank_time_(rank_time),
+      queued_since_(queued_since),
       tokens_(std::move(request_.prompt)),
       answer_(std::move(answer)) {
   timing_.arrival = arrival;
@@ -86,7 +86,7 @@ bool ActiveRequest::decoding() const {
 }
 
 bool ActiveRequest::before(const ActiveRequest& other) const {
-  return std::tie(rank_time_, number_) < std::tie(other.rank_time_, other.number_);
+  return std::tie(queued_since_, number_) < std::tie(other.queued_since_, other.number_);
 }
 
 Demand ActiveRequest::demand() const {

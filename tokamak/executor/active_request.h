@@ -29,13 +29,14 @@ class ActiveRequest {
  public:
   enum class State { kQueued, kRunning, kFinished };
 
-  /// `number` orders requests that come at the same time. `rank_time` orders all: earlier first.
+  /// `number` orders requests that come at the same time. `queued_since` orders all: earlier
+  /// is more urgent.
   ActiveRequest(Request request,
                 uint64_t number,
                 uint64_t seed,
                 Answer answer,
                 TimePoint arrival,
-                TimePoint rank_time);
+                TimePoint queued_since);
 
   State state() const { return state_; }
   bool running() const { return state_ == State::kRunning; }
@@ -73,7 +74,7 @@ class ActiveRequest {
   Request request_;  // Its prompt is moved to tokens_.
   const uint64_t number_, seed_;
   const size_t prompt_size_;
-  const TimePoint rank_time_;
+  const TimePoint queued_since_;
   State state_ = State::kQueued;
   FinishReason finish_reason_ = FinishReason::kStop;
   std::vector<int32_t> tokens_;  // Prompt and output.

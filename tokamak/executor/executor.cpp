@@ -34,8 +34,8 @@ Result<void> validate_session(const runtime::SessionInfo& info) {
       info.num_pages));
 }
 
-/// A request of priority p is ranked as if it had come p * priority_seconds earlier.
-TimePoint rank_time(TimePoint arrival, int priority, double priority_seconds) {
+/// A request of priority p is as urgent as if it had come p * priority_seconds earlier.
+TimePoint queued_since(TimePoint arrival, int priority, double priority_seconds) {
   return arrival - std::chrono::duration_cast<Clock::duration>(
                        std::chrono::duration<double>(priority * priority_seconds));
 }
@@ -83,11 +83,11 @@ Result<std::shared_ptr<TokenStream>> Executor::submit(Request request) {
   const uint64_t number = next_number_++;
   const uint64_t seed = seed_of(request, number);
   const TimePoint arrival = options_.now();
-  const TimePoint rank = rank_time(arrival, request.priority, options_.priority_seconds);
+  const TimePoint since = queued_since(arrival, request.priority, options_.priority_seconds);
   std::string id = request.id;
   Answer answer(request, tokenizer_, options_.eos_ids);
   auto active = std::make_unique<ActiveRequest>(
-      std::move(request), number, seed, std::move(answer), arrival, rank);
+      std::move(request), number, seed, std::move(answer), arrival, since);
   auto responses = active->responses();
   TKM_RETURN_IF_ERROR(inbox_->put(std::move(active)));
   return std::make_shared<TokenStream>(

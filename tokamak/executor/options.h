@@ -17,7 +17,7 @@ struct ExecutorOptions {
   int64_t max_running = 0;    ///< Requests that may hold KV pages; 0: all that a step can take.
   int64_t budget_tokens = 0;  ///< Rows of one step; 0: all that a step can take. Less means shorter
                               ///< stalls of running answers when a long prompt comes.
-  double priority_seconds = 10;  ///< A request of priority p is ranked as if it had come p times
+  double priority_seconds = 10;  ///< A request of priority p is as urgent as if it had come p times
                                  ///< this earlier, so nobody waits forever. >= 0
   std::vector<int64_t> eos_ids;  ///< Tokens that end an answer (of the generation config); empty:
                                  ///< the tokenizer's.

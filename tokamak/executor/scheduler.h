@@ -28,19 +28,18 @@ struct CapacityLimits {
 };
 
 struct Capacity {
-  std::vector<int32_t> admit;    ///< Waiting requests that run from now on, in order of rank.
-  std::vector<int32_t> preempt;  ///< Running ones that lose their pages, in order of rank.
+  std::vector<int32_t> admit;    ///< Waiting requests that run from now on, in order of urgency.
+  std::vector<int32_t> preempt;  ///< Running ones that lose their pages, in order of urgency.
 };
 
-/// Walks `demands`, which are in order of rank (first: most urgent), and lets each request claim
+/// Walks `demands`, which are in order of urgency (most urgent first), and lets each request claim
 /// the pages of all its known tokens from what the ones before it left.
-///   - A running request whose claim no longer fits is preempted: always the last in rank.
+///   - A running request whose claim no longer fits is preempted.
 ///   - A waiting request whose claim fits (with a page to grow for each request before it, so that
 ///     it is not preempted at once) is admitted; after the first that does not fit, no other
-///     waiting request is: nobody is overtaken, so waiting is bounded by the requests of better
-///     rank.
+///     waiting request is: nobody is overtaken, so waiting is bounded by the more urgent requests.
 /// Invariants: the claims of all that run sum up to <= num_pages, so that no step can run out of
-/// pages; at most max_running run; the first in rank always runs, if its claim fits num_pages.
+/// pages; at most max_running run; the most urgent request runs, if its claim fits num_pages.
 /// `capacity` is cleared and filled.
 void plan_capacity(std::span<const Demand> demands,
                    const CapacityLimits& limits,
@@ -59,10 +58,10 @@ struct Chunk {
   bool samples = false;  ///< The chunk ends with the last known token: a new one is sampled.
 };
 
-/// One step: first a token of every running request that decodes, then chunks of prompts in order
-/// of rank until the budget is spent. Invariants: no limit is exceeded; no request appears twice;
-/// if max_running <= each of the limits, every decode is in every step and the first prompt in rank
-/// advances in every step. `chunks` is cleared and filled.
+/// One step: first a token of every running request that decodes, then chunks of prompts, most
+/// urgent first, until the budget is spent. Invariants: no limit is exceeded; no request appears
+/// twice; if max_running <= each of the limits, every decode is in every step and the most urgent
+/// prompt advances in every step. `chunks` is cleared and filled.
 void plan_batch(std::span<const Demand> demands,
                 const BatchLimits& limits,
                 std::vector<Chunk>& chunks);

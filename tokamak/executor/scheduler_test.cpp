@@ -53,13 +53,13 @@ TEST(Capacity, ANewcomerLeavesAPageToGrowToEachBeforeIt) {
   EXPECT_THAT(capacity_of({decoding(20), decoding(20), waiting(20)}, 8).admit, ElementsAre(2));
 }
 
-TEST(Capacity, TheLastInRankIsPreemptedWhenAnOlderOneGrows) {
+TEST(Capacity, TheLeastUrgentIsPreemptedWhenAnotherGrows) {
   EXPECT_THAT(capacity_of({decoding(20), decoding(20), decoding(20)}, 6).preempt, IsEmpty());
   EXPECT_THAT(capacity_of({decoding(21), decoding(20), decoding(20)}, 6).preempt, ElementsAre(2));
   EXPECT_THAT(capacity_of({decoding(31), decoding(21), decoding(20)}, 6).preempt, ElementsAre(1));
 }
 
-TEST(Capacity, ARequestOfBetterRankTakesThePagesOfOthers) {
+TEST(Capacity, AMoreUrgentRequestTakesThePagesOfOthers) {
   const auto capacity = capacity_of({waiting(50), decoding(30), decoding(30)}, 8);
   EXPECT_THAT(capacity.admit, ElementsAre(0));
   EXPECT_THAT(capacity.preempt, ElementsAre(2));
@@ -177,7 +177,7 @@ TEST(Scheduler, ItsInvariantsHoldOnRandomDemands) {
     ASSERT_LE(claimed, limits.num_pages);
     ASSERT_LE(running, limits.max_running);
     if (!demands.empty()) {
-      ASSERT_TRUE(demands[0].running) << "the first in rank runs";
+      ASSERT_TRUE(demands[0].running) << "the most urgent runs";
     }
 
     BatchLimits wide{.budget_tokens = limits.max_running + static_cast<int64_t>(random() % 50),

@@ -59,7 +59,7 @@ class StepLoop {
   BatchLimits batch_limits_;
   KvCache cache_;
 
-  std::vector<std::unique_ptr<ActiveRequest>> active_;  // In order of rank; none is finished.
+  std::vector<std::unique_ptr<ActiveRequest>> active_;  // Most urgent first; none is finished.
   std::vector<std::unique_ptr<ActiveRequest>> arrivals_;
   std::optional<TimePoint> next_deadline_;  // No request expires before.
 

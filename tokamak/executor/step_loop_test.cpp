@@ -49,11 +49,11 @@ struct Bench {
   }
 
   std::shared_ptr<TokenStream> submit(Request request) {
-    const TimePoint rank = time - seconds(10) * request.priority;
+    const TimePoint since = time - seconds(10) * request.priority;
     const uint64_t number = next_number++;
     Answer answer(request, tokenizer, {});
     auto active = std::make_unique<ActiveRequest>(
-        std::move(request), number, number, std::move(answer), time, rank);
+        std::move(request), number, number, std::move(answer), time, since);
     auto responses = active->responses();
     auto status = inbox->put(std::move(active));
     TKM_CHECK(status.ok(), "{}", status.error().text());
@@ -377,7 +377,7 @@ class Simulation {
     std::shared_ptr<TokenStream> stream;
     Request request;
     std::vector<int32_t> expected, tokens;
-    TimePoint rank;
+    TimePoint since;
     bool cancelled = false;
     int64_t work = 0;       // Steps that it needs at most, alone.
     int64_t last_turn = 0;  // It must be finished by then.
@@ -401,13 +401,13 @@ class Simulation {
       auto& expected = client.expected;
       expected.erase(std::find(expected.begin(), expected.end(), stop) + 1, expected.end());
     }
-    client.rank = bench_.time - seconds(10) * client.request.priority;
+    client.since = bench_.time - seconds(10) * client.request.priority;
     client.work = prompt + answer;
     client.last_turn = turns_ + client.work;
-    // The first in rank advances in every turn. Who is overtaken waits for the newcomer's work, and
+    // The most urgent advances in every turn. Who is overtaken waits for the newcomer's work, and
     // for that of all before it again, which may have been preempted.
     for (Client& other : clients_) {
-      if (other.rank <= client.rank) {
+      if (other.since <= client.since) {
         client.last_turn += other.work;
       } else {
         other.last_turn += 2 * client.work + 700;

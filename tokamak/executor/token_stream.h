@@ -60,7 +60,8 @@ class TokenStream {
 
   /// `listener` is called whenever next() would return at once after it would have waited, from the
   /// step loop's thread (or from here, if there is something already): it must neither wait nor
-  /// call back into the stream. For servers that hold many streams on few threads.
+  /// call back into the stream, and a call may still be under way when the stream is destroyed. For
+  /// servers that hold many streams on few threads.
   void set_listener(std::function<void()> listener);
 
  private:

@@ -1,12 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // sample(): no row is sorted. What may be kept is first narrowed by a bound that one vector pass
 // gives, then cut exactly; the draw walks what is left in the order of ids.
-//
-// Definitions. Penalties: repetition as in Hugging Face transformers (over prompt and output), then
-// frequency and presence as in vLLM (over the output). Temperature, top-k, top-p, min-p: as in
-// transformers, in this order, each on what the one before left (vLLM applies min-p before top-k).
-// Tokens that tie with the k-th best are all kept, as in both; of tokens that tie at the border of
-// top-p the lowest ids are. Temperatures below 1e-5 are greedy, as in vLLM.
 #include <algorithm>
 #include <array>
 #include <bit>

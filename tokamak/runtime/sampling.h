@@ -12,6 +12,11 @@
 namespace tokamak::runtime {
 
 /// Settings of one request. The order of effect: penalties, temperature, top-k, top-p, min-p, draw.
+/// Repetition is defined as in Hugging Face transformers, then frequency and presence as in vLLM.
+/// Temperature, top-k, top-p and min-p as in transformers, each on what the one before left (vLLM
+/// applies min-p before top-k). Tokens that tie with the k-th best are all kept, as in both; of
+/// tokens that tie at the border of top-p the lowest ids are. Temperatures below 1e-5 are greedy,
+/// as in vLLM, and greedy takes the lowest id of the best.
 struct SamplingParams {
   float temperature = 1.0f;  ///< 0: the most probable token (greedy). [0, 100]
   int64_t top_k = 0;         ///< Keep the k most probable; 0 and -1 keep all.
@@ -32,7 +37,7 @@ struct SamplingParams {
                           ///< token alone; -1: none. <= 20
   std::vector<std::string>
       stop;  ///< The answer ends before any of these texts. At most 16, not empty.
-  std::vector<int64_t> stop_token_ids;  ///< The answer ends with any of these tokens.
+  std::vector<int64_t> stop_token_ids;  ///< The answer ends with any of these tokens. At most 128.
   static constexpr auto kFields =
       std::tuple{Field{"temperature", &SamplingParams::temperature},
                  Field{"top_k", &SamplingParams::top_k},
@@ -75,7 +80,7 @@ struct Sampled {
 };
 
 /// Chooses from logits [vocab]. Deterministic in (logits, context). Errors: internal, if no logit
-/// is finite (names the position). `scratch` is reused between calls.
+/// is finite or one is NaN or +infinity (names the position). `scratch` is reused between calls.
 Result<Sampled> sample(std::span<const float> logits,
                        const SampleContext& context,
                        std::vector<float>& scratch);
