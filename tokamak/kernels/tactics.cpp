@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one table of tactics. A new kernel is a file and a line here; conformance_test.cpp runs each
 // line against op/'s references.
+#include "tokamak/kernels/cpu/tactics.h"
+
+#include "tokamak/kernels/cpu/simd_targets.h"
 #include "tokamak/kernels/kernel.h"
 #include "tokamak/kernels/reference.h"
 
@@ -8,8 +11,19 @@ namespace tokamak::kernels {
 
 std::span<const Tactic* const> all_tactics() {
   static const Tactic* const kTactics[] = {
-      &reference_tactic(),
+      &reference_tactic(),           &cpu::embedding_cpu_rows(),
+      &cpu::embedding_cpu_panels(),  &cpu::rms_norm_cpu_rows(),
+      &cpu::add_rms_norm_cpu_rows(), &cpu::layer_norm_cpu_rows(),
+      &cpu::matmul_cpu_stream(),     &cpu::matmul_cpu_tile(),
+      &cpu::matmul_cpu_plain(),      &cpu::slice_cpu_rows(),
+      &cpu::rope_cpu_rows(),         &cpu::rope_append_cpu_rows(),
+      &cpu::attention_cpu_pages(),   &cpu::attend_cpu_pages(),
+      &cpu::activation_cpu_simd(),   &cpu::gated_activation_cpu_simd(),
+      &cpu::add_cpu_simd(),          &cpu::mul_cpu_simd(),
+      &cpu::scale_cpu_simd(),        &cpu::softcap_cpu_simd(),
+      &cpu::select_rows_cpu_rows(),
   };
+  [[maybe_unused]] static const bool limited = (cpu::limit_simd_targets(), true);
   return kTactics;
 }
 

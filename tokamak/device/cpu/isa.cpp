@@ -2,7 +2,10 @@
 #include "tokamak/device/cpu/isa.h"
 
 #include <algorithm>
+#include <array>
+#include <cstdlib>
 #include <fstream>
+#include <string_view>
 
 #include <unistd.h>
 
@@ -20,6 +23,20 @@ std::string model_name() {
   return "unknown processor";
 }
 
+/// Clears what is wider than `limit`.
+void apply_limit(std::string_view limit, CpuInfo& info) {
+  constexpr std::array<std::string_view, 5> kLevels = {
+      "baseline", "avx2", "avx512", "avx512_vnni", "avx512_bf16"};
+  auto found = std::find(kLevels.begin(), kLevels.end(), limit);
+  if (found == kLevels.end()) return;
+  auto level = found - kLevels.begin();
+  info.isa_limit = limit;
+  info.avx2 = info.avx2 && level >= 1;
+  info.avx512 = info.avx512 && level >= 2;
+  info.avx512_vnni = info.avx512_vnni && level >= 3;
+  info.avx512_bf16 = info.avx512_bf16 && level >= 4;
+}
+
 CpuInfo probe() {
   CpuInfo info;
   info.model = model_name();
@@ -31,6 +48,7 @@ CpuInfo probe() {
   info.avx512_vnni = info.avx512 && __builtin_cpu_supports("avx512vnni");
   info.avx512_bf16 = info.avx512 && __builtin_cpu_supports("avx512bf16");
 #endif
+  if (const char* limit = std::getenv("TOKAMAK_CPU_ISA")) apply_limit(limit, info);
   info.l2_bytes = std::max(0L, ::sysconf(_SC_LEVEL2_CACHE_SIZE));
   info.l3_bytes = std::max(0L, ::sysconf(_SC_LEVEL3_CACHE_SIZE));
   return info;

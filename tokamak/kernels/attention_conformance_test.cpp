@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tokamak/kernels/conformance_case.h"
+#include "tokamak/op/attention.h"
+
+namespace tokamak::kernels::conformance {
+namespace {
+
+constexpr DType kDTypes[] = {DType::kF32, DType::kBF16};
+
+using Sequences = std::vector<SequenceCase>;
+
+int64_t tokens_of(const Sequences& sequences) {
+  int64_t tokens = 0;
+  for (auto s : sequences) tokens += s.num_tokens;
+  return tokens;
+}
+
+/// Attend reads a cache that already holds the step's tokens: the same sequences, all cached.
+class AttendCase {
+ public:
+  AttendCase(op::AttentionSettings settings,
+             DType dtype,
+             DType kv_dtype,
+             const Sequences& sequences)
+      : settings_(settings), dtype_(dtype), kv_dtype_(kv_dtype), sequences_(sequences) {
+    settings_.scale = 1.0f / std::sqrt(static_cast<float>(settings_.head_dim));
+  }
+
+  void check_attend() const {
+    op::Attend attend;
+    static_cast<op::AttentionSettings&>(attend) = settings_;
+    Sequences cached;
+    for (auto s : sequences_) cached.push_back({0, s.context + s.num_tokens});
+    CacheCase cache(kv_dtype_, settings_.num_kv_heads, settings_.head_dim, cached, ++seed_);
+    std::vector<op::SequenceSpan> spans(cache.sequences().begin(), cache.sequences().end());
+    int32_t row = 0;
+    for (size_t i = 0; i < spans.size(); ++i) {
+      spans[i].first_token = row;
+      spans[i].num_tokens = sequences_[i].num_tokens;
+      spans[i].context = sequences_[i].context;
+      row += spans[i].num_tokens;
+    }
+    cache.set_sequences(spans);
+    run(attend, {query_type()}, cache);
+  }
+
+  void check_attention() const {
+    op::Attention attention;
+    static_cast<op::AttentionSettings&>(attention) = settings_;
+    CacheCase cache(kv_dtype_, settings_.num_kv_heads, settings_.head_dim, sequences_, ++seed_);
+    TensorType kv{dtype_, {tensor::kTokens, settings_.num_kv_heads * settings_.head_dim}};
+    run(attention, {query_type(), kv, kv}, cache);
+  }
+
+ private:
+  TensorType query_type() const {
+    return {dtype_, {tensor::kTokens, settings_.num_heads * settings_.head_dim}};
+  }
+  void run(op::Op op, std::vector<TensorType> inputs, CacheCase& cache) const {
+    check({.op = op,
+           .inputs = std::move(inputs),
+           .tokens = tokens_of(sequences_),
+           .rule = Rule::kLargest,
+           .f32_tolerance = 2e-5,
+           .bf16_tolerance = 8e-3,
+           .cache = &cache});
+  }
+  static inline uint32_t seed_ = 100;
+  op::AttentionSettings settings_;
+  DType dtype_, kv_dtype_;
+  Sequences sequences_;
+};
+
+void check_both(op::AttentionSettings settings, DType dtype, const Sequences& sequences) {
+  AttendCase c(settings, dtype, dtype, sequences);
+  c.check_attend();
+  c.check_attention();
+}
+
+TEST(AttentionConformance, DecodeAtPageBorders) {
+  for (DType dtype : kDTypes) {
+    for (int32_t context : {0, 1, 2, 15, 62, 63, 64, 65, 127, 128, 129, 300, 1000})
+      check_both({.num_heads = 8, .num_kv_heads = 2, .head_dim = 64}, dtype, {{1, context}});
+  }
+}
+
+TEST(AttentionConformance, PromptsAndChunks) {
+  for (DType dtype : kDTypes) {
+    for (int32_t tokens : {1, 2, 3, 7, 16, 17, 33, 64, 65, 129}) {
+      for (int32_t context : {0, 1, 63, 64, 130})
+        check_both({.num_heads = 4, .num_kv_heads = 2, .head_dim = 64}, dtype, {{tokens, context}});
+    }
+  }
+}
+
+TEST(AttentionConformance, GroupsOfOneToEightAndOddOnes) {
+  for (DType dtype : kDTypes) {
+    for (int64_t group : {1, 2, 3, 4, 5, 6, 7, 8, 12, 17, 71}) {
+      op::AttentionSettings settings{.num_heads = 2 * group, .num_kv_heads = 2, .head_dim = 32};
+      check_both(settings, dtype, {{1, 70}});
+      check_both(settings, dtype, {{5, 70}});
+    }
+  }
+}
+
+TEST(AttentionConformance, HeadDims) {
+  for (DType dtype : kDTypes) {
+    for (int64_t head_dim : {8, 16, 24, 40, 64, 72, 80, 96, 112, 128, 192, 256}) {
+      op::AttentionSettings settings{.num_heads = 6, .num_kv_heads = 2, .head_dim = head_dim};
+      check_both(settings, dtype, {{1, 100}});
+      check_both(settings, dtype, {{20, 50}});
+    }
+  }
+}
+
+TEST(AttentionConformance, WindowsAndSoftcaps) {
+  for (DType dtype : kDTypes) {
+    for (int64_t window : {1, 2, 5, 63, 64, 65, 100, 1000}) {
+      for (float softcap : {0.0f, 5.0f}) {
+        op::AttentionSettings settings{.num_heads = 4,
+                                       .num_kv_heads = 2,
+                                       .head_dim = 32,
+                                       .window = window,
+                                       .softcap = softcap};
+        check_both(settings, dtype, {{1, 200}});
+        check_both(settings, dtype, {{70, 90}});
+        check_both(settings, dtype, {{1, 700}, {3, 0}});
+      }
+    }
+  }
+}
+
+TEST(AttentionConformance, RaggedBatches) {
+  for (DType dtype : kDTypes) {
+    op::AttentionSettings settings{.num_heads = 8, .num_kv_heads = 4, .head_dim = 64};
+    check_both(settings, dtype, {{1, 5}, {1, 64}, {1, 511}, {1, 0}, {1, 63}});
+    check_both(settings, dtype, {{17, 0}, {1, 128}, {64, 64}, {3, 61}});
+    check_both(settings, dtype, {{1, 2000}, {1, 3}, {1, 40}});
+    check_both(settings, dtype, Sequences(33, SequenceCase{1, 31}));
+  }
+}
+
+TEST(AttentionConformance, CacheOfAnotherType) {
+  for (DType dtype : kDTypes) {
+    DType other = dtype == DType::kF32 ? DType::kBF16 : DType::kF32;
+    AttendCase c({.num_heads = 4, .num_kv_heads = 2, .head_dim = 64}, dtype, other, {{9, 100}});
+    c.check_attend();
+    c.check_attention();
+  }
+}
+
+TEST(AttentionConformance, RopeAppend) {
+  for (DType dtype : kDTypes) {
+    for (DType kv_dtype : kDTypes) {
+      for (bool qk_norm : {false, true}) {
+        for (bool interleaved : {false, true}) {
+          for (int64_t rotary_dim : {0, 24, 64}) {
+            op::RopeAppend rope;
+            rope.num_heads = 6;
+            rope.num_kv_heads = 2;
+            rope.head_dim = 64;
+            rope.rotary_dim = rotary_dim;
+            rope.interleaved = interleaved;
+            rope.qk_norm = qk_norm;
+            rope.unit_offset = qk_norm && interleaved;
+            for (const Sequences& sequences :
+                 {Sequences{{1, 63}}, Sequences{{3, 62}, {1, 0}, {70, 5}}}) {
+              CacheCase cache(kv_dtype, 2, 64, sequences, 7);
+              std::vector<TensorType> inputs = {{dtype, {tensor::kTokens, 10 * 64}},
+                                                {DType::kI32, {tensor::kTokens}}};
+              if (qk_norm) inputs.insert(inputs.end(), 2, TensorType{dtype, {64}});
+              check({.op = rope,
+                     .inputs = inputs,
+                     .tokens = tokens_of(sequences),
+                     .bf16_tolerance = 4e-3,
+                     .cache = &cache,
+                     .integer = [](size_t, int64_t i) { return static_cast<int32_t>(i * 131); }});
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tokamak::kernels::conformance
