@@ -99,8 +99,9 @@ void AddedTokens::split(std::string_view text,
     }
     if (token.lstrip) begin = std::max(without_trailing_space(text.substr(0, begin)), done);
     if (token.rstrip) end += leading_space(text.substr(end));
-    if (done < begin) emit({text.substr(done, begin - done)});
     // A token whose text an earlier one has swallowed is gone.
+    if (begin > end) continue;
+    if (done < begin) emit({text.substr(done, begin - done)});
     if (begin < end) emit({text.substr(begin, end - begin), found.value});
     done = end;
   }

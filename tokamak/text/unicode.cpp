@@ -63,8 +63,8 @@ const uint16_t* make_classes() {
   auto* table = new uint16_t[kCodePoints];  // Lives as long as the process.
   u_enumCharTypes(fill_category, table);
   for (UChar32 c = 0; c < static_cast<UChar32>(kCodePoints); ++c) {
-    // Only letters, marks, numbers and symbols can be alphabetic or Han: skips the unassigned.
-    if (table[c] & (kLetter | kNumber | kSymbol)) {
+    // Skips the unassigned, which are the most.
+    if (table[c] & (kLetter | kNumber | kMark | kSymbol)) {
       if (u_hasBinaryProperty(c, UCHAR_ALPHABETIC)) table[c] |= kWord;
       UErrorCode status = U_ZERO_ERROR;
       if (c >= 0x2e80 && uscript_getScript(c, &status) == USCRIPT_HAN) table[c] |= kHan;
