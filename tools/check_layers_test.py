@@ -70,6 +70,9 @@ class CheckLayers(unittest.TestCase):
             self.assertIn(rule, self.findings("tokamak/base/x.cpp", SPDX + text + "\n")[0])
         (self.root / "tokamak/base/x.cpp").unlink()
         self.assertIn("#pragma once", self.findings("tokamak/base/x.h", SPDX)[0])
+        self.assertIn("#pragma once", self.findings("tokamak/kernels/cpu/x-inl.h", SPDX)[0])
+        (self.root / "tokamak/base/x.h").unlink()
+        self.assertEqual(self.findings("tokamak/kernels/cpu/x-inl.h", SPDX + "#ifdef HWY_TARGET_TOGGLE\n"), [])
 
     def test_a_file_without_a_licence_line_or_with_a_vague_name_is_refused(self):
         self.assertIn("SPDX", self.findings("tokamak/base/x.cpp", "int x;\n")[0])
