@@ -31,10 +31,9 @@ constexpr int kBuildVersion =
 
 Result<DType> engine_dtype(const std::string& asked, DType stored) {
   if (asked == "auto") return stored == DType::kF16 ? DType::kBF16 : stored;
-  TKM_ASSIGN(DType dtype, tensor::dtype_from_name(asked));
-  if (dtype != DType::kF32 && dtype != DType::kBF16)
-    return base::unsupported(fmt::format("dtype '{}': engines are float32 or bfloat16", asked));
-  return dtype;
+  auto dtype = tensor::dtype_from_name(asked);
+  if (dtype.ok() && (*dtype == DType::kF32 || *dtype == DType::kBF16)) return dtype;
+  return base::unsupported(fmt::format("dtype '{}' is not one of auto, bfloat16, float32", asked));
 }
 
 /// Each part of each weight is in the checkpoint with the size that the plan wants.

@@ -55,10 +55,14 @@ std::string stats_line(const executor::Finish& finish) {
   return line + "]\n";
 }
 
-/// Streams the answer to stdout as it comes and returns it whole.
-Result<std::string> answer(api::Llm& llm, std::vector<int32_t> prompt, const RunFlags& flags) {
+/// Streams the answer to stdout as it comes, after `opening`, and returns it whole.
+Result<std::string> answer(api::Llm& llm,
+                           std::vector<int32_t> prompt,
+                           const RunFlags& flags,
+                           std::string_view opening = {}) {
   executor::Request request{.prompt = std::move(prompt), .sampling = flags.sampling};
   TKM_ASSIGN(auto stream, llm.submit(std::move(request)));
+  if (!flags.json) print(opening);
   std::string text;
   interrupted = false;
   while (auto response = stream->next(std::chrono::milliseconds(50))) {
@@ -88,9 +92,10 @@ Result<int> run_prompt(api::Llm& llm, const std::string& prompt, const RunFlags&
     TKM_ASSIGN(ids, llm.encode_chat(messages));
   } else {
     TKM_ASSIGN(ids, llm.encode(prompt));
-    if (!flags.json) print(prompt);  // A continuation reads as one text.
   }
-  TKM_ASSIGN(std::string text, answer(llm, std::move(ids), flags));
+  // A plain continuation reads as one text with its prompt.
+  auto text = answer(llm, std::move(ids), flags, flags.chat ? "" : prompt);
+  if (!text.ok()) return text.error();
   return 0;
 }
 

@@ -67,12 +67,24 @@ Answer::Answer(const Request& request,
       stop_texts_(request.sampling.stop),
       min_tokens_(request.sampling.min_tokens),
       max_tokens_(request.sampling.max_tokens) {
-  if (tokenizer_) detokenizer_.emplace(*tokenizer_, request.skip_special_tokens);
+  if (tokenizer_) {
+    detokenizer_.emplace(*tokenizer_, request.skip_special_tokens);
+    read_prompt(request.prompt);
+  }
   if (!request.sampling.ignore_eos) end_tokens_.assign(eos_ids.begin(), eos_ids.end());
   num_eos_ = end_tokens_.size();
   end_tokens_.insert(end_tokens_.end(),
                      request.sampling.stop_token_ids.begin(),
                      request.sampling.stop_token_ids.end());
+}
+
+void Answer::read_prompt(std::span<const int32_t> prompt) {
+  constexpr size_t kEnough = 8;  // To be past the start of a text.
+  for (int32_t id : prompt.last(std::min(prompt.size(), kEnough))) {
+    if (id < tokenizer_->vocab_size()) detokenizer_->push(id);
+  }
+  // What the prompt leaves unfinished belongs to it and must not come out with the answer.
+  detokenizer_->finish();
 }
 
 std::span<const int32_t> Answer::banned() const {

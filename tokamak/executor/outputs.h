@@ -65,6 +65,8 @@ class Answer {
   std::span<const int32_t> banned() const;
 
  private:
+  /// The answer's text goes on where the prompt's ended: its first word keeps the space before it.
+  void read_prompt(std::span<const int32_t> prompt);
   std::optional<StopReason> stopping_token(int32_t token) const;
 
   std::shared_ptr<const text::Tokenizer> tokenizer_;

@@ -202,6 +202,32 @@ TEST(Answer, BeforeMinTokensEndsAreBannedAndStopsAreText) {
   EXPECT_EQ(text, "ba");
 }
 
+/// As SentencePiece has it: a space before each word, and none at the start of a text.
+class WordTokenizer : public FakeTokenizer {
+ public:
+  WordTokenizer() : FakeTokenizer({" one", " two", "\xc3"}) {
+    rules_.strip = " ";
+    rules_.strip_left = 1;
+  }
+  const text::JoinRules& join_rules() const override { return rules_; }
+
+ private:
+  text::JoinRules rules_;
+};
+
+TEST(Answer, ItsTextGoesOnWhereThePromptEnded) {
+  Request request;
+  const std::vector<int64_t> none;
+  for (int32_t last : {0, 2}) {
+    request.prompt = {1, last};
+    Answer answer(request, std::make_shared<WordTokenizer>(), none);
+    std::string text;
+    answer.push(0, text);
+    answer.push(1, text);
+    EXPECT_EQ(text, " one two") << "half a character of the prompt stays there";
+  }
+}
+
 TEST(Answer, WithoutATokenizerThereAreTokensAndNoText) {
   const std::vector<int64_t> eos = {28};
   Answer answer(request_with({}), nullptr, eos);
