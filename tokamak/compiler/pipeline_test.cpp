@@ -6,6 +6,7 @@
 
 #include "tokamak/ir/text.h"
 #include "tokamak/models/decoder.h"
+#include "tokamak/passes/pass_list_test.h"
 #include "tokamak/passes/random_graph_test.h"
 
 namespace tokamak::compiler {
@@ -153,6 +154,12 @@ TEST(Pipeline, reports_each_pass_and_the_text_after_those_asked_for) {
   EXPECT_EQ(report->find("fuse_add_norm")->text, "");
   EXPECT_EQ(report->find("inline"), nullptr);
   EXPECT_THAT(report->summary(), HasSubstr("fuse_residual          disabled\n"));
+}
+
+TEST(Pipeline, runs_the_passes_in_the_order_in_which_they_are_tested) {
+  ASSERT_EQ(pipeline_passes().size(), std::size(passes::kPasses));
+  for (size_t i = 0; i < std::size(passes::kPasses); ++i)
+    EXPECT_EQ(pipeline_passes()[i].name, passes::kPasses[i].name);
 }
 
 TEST(Pipeline, refuses_names_that_are_no_pass) {

@@ -135,7 +135,7 @@ TEST(Text, random_mutations_never_crash) {
   const std::vector<std::string> tokens = {
       "9223372036854775807", "-1", "f32[T, T]", "i32[T]", "inf", "nan", "1e39", "[]", "transpose("};
   int accepted = 0;
-  for (int round = 0; round < 20000; ++round) {
+  for (int round = 0; round < 6000; ++round) {
     std::string text = kEveryOp;
     for (size_t edit = 0, edits = 1 + below(2); edit < edits; ++edit) {
       size_t at = below(text.size());
@@ -164,7 +164,7 @@ TEST(Text, random_mutations_never_crash) {
     ASSERT_TRUE(again.ok()) << again.error().message << "\n" << printed;
     EXPECT_EQ((*again)->text(), printed);
   }
-  EXPECT_GT(accepted, 300);
+  EXPECT_GT(accepted, 100);
 }
 
 }  // namespace

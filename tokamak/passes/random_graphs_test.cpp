@@ -6,28 +6,13 @@
 #include <gtest/gtest.h>
 
 #include "tokamak/ir/text.h"
-#include "tokamak/passes/passes.h"
+#include "tokamak/passes/pass_list_test.h"
 #include "tokamak/passes/random_graph_test.h"
 
 namespace tokamak::passes {
 namespace {
 
 constexpr double kTolerance = 1e-5;
-
-struct NamedPass {
-  std::string_view name;
-  Result<int> (*run)(ir::Graph&);
-};
-constexpr NamedPass kInOrder[] = {
-    {"fold_transpose", fold_transpose},
-    {"fold_bias_activation", fold_bias_activation},
-    {"merge_projections", merge_projections},
-    {"fuse_rope_append", fuse_rope_append},
-    {"fuse_gated_mlp", fuse_gated_mlp},
-    {"fuse_residual", fuse_residual},
-    {"fuse_add_norm", fuse_add_norm},
-    {"eliminate_dead_code", eliminate_dead_code},
-};
 
 class Checker {
  public:
@@ -61,10 +46,10 @@ class Checker {
 void check_graph(const RandomGraph& test, std::map<std::string_view, int>& rewrites) {
   Checker checker(test);
   std::string text = test.graph->text();
-  for (const NamedPass& pass : kInOrder) checker.check(pass, *ir::parse_graph(text).value());
+  for (const NamedPass& pass : kPasses) checker.check(pass, *ir::parse_graph(text).value());
   auto graph = ir::parse_graph(text).value();
   ASSERT_EQ(graph->text(), text);
-  for (const NamedPass& pass : kInOrder) rewrites[pass.name] += checker.check(pass, *graph);
+  for (const NamedPass& pass : kPasses) rewrites[pass.name] += checker.check(pass, *graph);
 }
 
 TEST(RandomGraphs, decoders_compute_the_same_after_each_pass) {
@@ -73,7 +58,7 @@ TEST(RandomGraphs, decoders_compute_the_same_after_each_pass) {
     SCOPED_TRACE(seed);
     check_graph(RandomDecoder(seed).build(), rewrites);
   }
-  for (const NamedPass& pass : kInOrder) EXPECT_GT(rewrites[pass.name], 20) << pass.name;
+  for (const NamedPass& pass : kPasses) EXPECT_GT(rewrites[pass.name], 20) << pass.name;
 }
 
 TEST(RandomGraphs, wild_graphs_compute_the_same_after_each_pass) {
