@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "tokamak/ir/text.h"
-#include "tokamak/models/decoder.h"
+#include "tokamak/models/golden_test.h"
 #include "tokamak/passes/pass_list_test.h"
 #include "tokamak/passes/random_graph_test.h"
 
@@ -186,6 +186,29 @@ TEST(Pipeline, computes_on_random_graphs_what_they_computed_before_and_is_done_a
     ASSERT_TRUE(run_pipeline(*test.graph).ok());
     EXPECT_LT(passes::relative_error(expected, run()), 1e-5) << test.graph->text();
   }
+}
+
+TEST(Pipeline, families_compute_the_same_after_it) {
+  TKM_NEED_TEST_DATA();
+  int families = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(models::test_data() / "goldens")) {
+    if (!entry.is_directory()) continue;
+    auto info = models::read_model(entry.path());
+    if (!info.ok()) continue;  // not supported yet
+    SCOPED_TRACE(entry.path());
+    auto files = tensor::TensorFiles::open(entry.path() / "model.safetensors").value();
+    ir::TensorMap weights = models::load_floats(files);
+    ir::TensorMap inputs = {{"token_ids", Tensor::from_ints(std::vector<int32_t>{5, 1, 7, 7, 2})},
+                            {"positions", Tensor::from_ints(std::vector<int32_t>{0, 1, 2, 3, 4})},
+                            {"rows", Tensor::from_ints(std::vector<int32_t>{4, 2})}};
+    auto graph = models::decoder_graph(info->spec, DType::kF32).value();
+    auto expected = ir::run_reference(*graph, inputs, weights, 5).value();
+    ASSERT_TRUE(run_pipeline(*graph).ok());
+    auto got = ir::run_reference(*graph, inputs, weights, 5).value();
+    EXPECT_LT(passes::relative_error(expected, got), 1e-5);
+    ++families;
+  }
+  EXPECT_GE(families, 13);
 }
 
 }  // namespace
