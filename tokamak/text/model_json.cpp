@@ -140,9 +140,10 @@ Result<void> read_vocab(JsonScanner& scanner, TokenTable& tokens) {
   });
 }
 
-Result<ModelSource> read_model(std::string_view text, const std::string& where) {
+Result<ModelSource> read_model(JsonScanner& scanner,
+                               std::string_view text,
+                               const std::string& where) {
   ModelSource source;
-  JsonScanner scanner(text, where);
   // A token takes some 20 bytes of the file.
   source.tokens.reserve(std::min<size_t>(text.size() / 60, 1 << 18), text.size() / 6);
   TKM_RETURN_IF_ERROR(scanner.object(

@@ -28,9 +28,11 @@ struct ModelSource {
   int64_t max_input_chars_per_word = 100;  ///< WordPiece.
 };
 
-/// `text`: the value of `model`, valid UTF-8, which must outlive the result. Errors: corrupt,
-/// unsupported.
-Result<ModelSource> read_model(std::string_view text, const std::string& where);
+/// Reads the value of `model`. `text` is what the scanner reads, valid UTF-8, which must outlive
+/// the result. Errors: corrupt, unsupported.
+Result<ModelSource> read_model(JsonScanner& scanner,
+                               std::string_view text,
+                               const std::string& where);
 
 /// Reads an object of tokens and ids.
 Result<void> read_vocab(JsonScanner& scanner, TokenTable& tokens);

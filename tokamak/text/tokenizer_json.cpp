@@ -8,9 +8,9 @@
 namespace tokamak::text {
 namespace {
 
-/// The members of the file; those that are small as values, the model as text.
+/// The members of the file, all but the model as they stand there.
 struct Sections {
-  std::string_view model;
+  std::optional<ModelSource> model;
   Json added_tokens, normalizer, pre_tokenizer, post_processor, decoder;
 };
 
@@ -21,6 +21,10 @@ Result<Sections> read_sections(std::string_view text, const std::string& file) {
   Sections sections;
   JsonScanner scanner(text, file);
   TKM_RETURN_IF_ERROR(scanner.object([&](std::string_view key) -> Result<void> {
+    if (key == "model") {
+      TKM_ASSIGN(sections.model, read_model(scanner, text, file + ": model"));
+      return {};
+    }
     TKM_ASSIGN(std::string_view value, scanner.skip());
     Json* section = key == "added_tokens"     ? &sections.added_tokens
                     : key == "normalizer"     ? &sections.normalizer
@@ -28,14 +32,13 @@ Result<Sections> read_sections(std::string_view text, const std::string& file) {
                     : key == "post_processor" ? &sections.post_processor
                     : key == "decoder"        ? &sections.decoder
                                               : nullptr;
-    if (key == "model") sections.model = value;
     if (section) {
       TKM_ASSIGN(*section, base::parse_json(value, fmt::format("{}: {}", file, key)));
     }
     return {};
   }));
   TKM_RETURN_IF_ERROR(scanner.end());
-  if (sections.model.empty()) return base::corrupt(fmt::format("{}: 'model' is missing", file));
+  if (!sections.model) return base::corrupt(fmt::format("{}: 'model' is missing", file));
   return sections;
 }
 
@@ -72,7 +75,7 @@ Result<AddedToken> read_added_token(const Json& json, const std::string& where) 
 Result<Pipeline> read_tokenizer_json(std::string_view text, const std::string& file) {
   TKM_ASSIGN(Sections sections, read_sections(text, file));
   auto in_file = [&](std::string_view field) { return fmt::format("{}: {}", file, field); };
-  TKM_ASSIGN(ModelSource source, read_model(sections.model, in_file("model")));
+  ModelSource& source = *sections.model;
   Pipeline parts;
   bool raw_bytes = false;
   if (!sections.pre_tokenizer.is_null()) {

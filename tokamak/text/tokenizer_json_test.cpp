@@ -323,7 +323,7 @@ TEST(TokenizerJson, NamesFileAndFieldOfWhatIsWrong) {
   EXPECT_EQ(wrong(with("added_tokens", R"([{"id": 1}])")),
             "tokenizer.json: added_tokens[0]: 'content' is missing");
   EXPECT_THAT(wrong(with_model(R"({"type": "BPE", "vocab": {"a": -1}, "merges": []})")),
-              HasSubstr("tokenizer.json: model: id -1 of 'a' is not in [0, 4194304)"));
+              HasSubstr("tokenizer.json: id -1 of 'a' is not in [0, 4194304)"));
   EXPECT_EQ(wrong(with_model(R"({"type": "BPE", "vocab": {"a": 0}, "merges": ["a z"]})")),
             "tokenizer.json: model.merges[0]: 'z' is not in the vocabulary");
   EXPECT_THAT(wrong(with_model(R"({"type": "BPE", "vocab": {"a": 0}, "merges": ["a"]})")),
