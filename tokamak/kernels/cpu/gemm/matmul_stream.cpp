@@ -10,8 +10,8 @@ namespace tokamak::kernels::cpu {
 namespace {
 
 struct StreamConfig {
-  int64_t panels = 1;       ///< Panels a thread claims at a time.
-  int64_t prefetch = 2048;  ///< Bytes that the prefetch runs ahead; 0 leaves it to the hardware.
+  int64_t panels = 2;       ///< Panels a thread claims at a time.
+  int64_t prefetch = 8192;  ///< Bytes that the prefetch runs ahead; 0 leaves it to the hardware.
   static constexpr auto kFields = std::tuple{Field{"panels", &StreamConfig::panels},
                                              Field{"prefetch", &StreamConfig::prefetch}};
 };
@@ -76,7 +76,11 @@ const Tactic& matmul_cpu_stream() {
           [](const KernelDesc& desc, int64_t tokens, const device::Device&) {
             std::vector<Json> configs;
             if (!PanelMatMul::claims(desc) || tokens > kMostTokens) return configs;
-            for (StreamConfig config : {StreamConfig{1, 2048}, StreamConfig{2, 0}})
+            // The hardware follows the stream of a few tokens by itself; with more, its prefetch
+            // comes too late for the multipliers.
+            StreamConfig plain{.panels = 2, .prefetch = 0}, ahead{.panels = 2, .prefetch = 8192};
+            if (tokens > 4) std::swap(plain, ahead);
+            for (const StreamConfig& config : {plain, ahead})
               configs.push_back(base::fields_to_json(config, /*all=*/true));
             return configs;
           },

@@ -42,7 +42,7 @@ void tile(const TileCall& call) {
   int64_t s = 0;
   for (; s + 4 <= call.steps; s += 4) {
     for (int64_t line = 0; line < call.prefetch_lines; ++line, prefetch += 64)
-      _mm_prefetch(reinterpret_cast<const char*>(prefetch), _MM_HINT_T0);
+      _mm_prefetch(reinterpret_cast<const char*>(prefetch), _MM_HINT_T1);
 #pragma GCC unroll 4
     for (int u = 0; u < 4; ++u) step<kTokens>(x + u * kTokens, w + u * 32, sums);
     x += 4 * kTokens;
