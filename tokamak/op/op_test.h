@@ -52,8 +52,7 @@ inline std::vector<Tensor> run(const Op& op,
   }
   std::vector<Tensor> results;
   Types result_types = op.infer(types).value();
-  for (const TensorType& type : result_types)
-    results.emplace_back(type.dtype, type.resolve(0, 0));
+  for (const TensorType& type : result_types) results.emplace_back(type.dtype, type.resolve(0, 0));
   for (const Tensor& result : results) out.push_back(result.view());
   op.reference(batch, in, out);
   return results;
