@@ -55,13 +55,21 @@ class AttendKernel : public Kernel {
 
  private:
   // Of a thread: visible ranges, packed queries, scratch of the kernels, a state.
-  int64_t state_bytes() const { return round_up((settings_.head_dim + 2) * kMaxBlockRows * 4, 64); }
-  int64_t queries_bytes() const { return round_up(settings_.head_dim * kMaxBlockRows * 4, 64); }
+  int64_t state_bytes() const {
+    return largest(
+        [this](const BlockKernels& k) { return 4 * k.state_floats(settings_.head_dim); });
+  }
   int64_t scratch_bytes() const {
-    const BlockKernels* pairs = block_kernels_avx512_bf16();
-    int64_t bytes = block_kernels_simd().scratch_bytes(settings_.head_dim);
-    if (pairs) bytes = std::max(bytes, pairs->scratch_bytes(settings_.head_dim));
-    return round_up(bytes, 64);
+    return largest([this](const BlockKernels& k) { return k.scratch_bytes(settings_.head_dim); });
+  }
+  int64_t queries_bytes() const { return round_up(settings_.head_dim * kMaxBlockRows * 4, 64); }
+  /// Over the kernels that a block may run.
+  template <class F>
+  static int64_t largest(F bytes) {
+    int64_t most = bytes(block_kernels_simd());
+    for (const BlockKernels* k : {few_rows_avx512_bf16(), many_rows_avx512_bf16()})
+      most = std::max(most, k ? bytes(*k) : 0);
+    return round_up(most, 64);
   }
   int64_t thread_bytes() const {
     return 2 * kMaxBlockRows * 4 + queries_bytes() + scratch_bytes() + state_bytes();
@@ -72,14 +80,13 @@ class AttendKernel : public Kernel {
     return slots;
   }
 
-  BlockState state_at(std::byte* memory, int64_t rows) const {
-    float* sums = reinterpret_cast<float*>(memory);
-    float* maxima = sums + settings_.head_dim * rows;
-    return {.sums = sums, .maxima = maxima, .totals = maxima + rows};
-  }
-  BlockState slot_state(const Launch& launch, int64_t slot, int64_t rows) const {
+  float* slot_state(const Launch& launch, int64_t slot) const {
     int64_t at = device_.pool().num_threads() * thread_bytes() + slot * state_bytes();
-    return state_at(offset(launch.workspace, at), rows);
+    return reinterpret_cast<float*>(offset(launch.workspace, at));
+  }
+  const BlockKernels& kernels_of(const Launch& launch, const AttendTask& task) const {
+    const op::KvCache& cache = launch.batch->layers[static_cast<size_t>(settings_.layer)];
+    return block_kernels(launch.inputs[0].dtype, cache.dtype, settings_.head_dim, task.num_rows);
   }
 
   /// The address of head_dim elements of q or y for each row of a task.
@@ -101,7 +108,7 @@ class AttendKernel : public Kernel {
   Block make_block(const Launch& launch, const AttendTask& task, int thread) const {
     const op::KvCache& cache = launch.batch->layers[static_cast<size_t>(settings_.layer)];
     const op::SequenceSpan& sequence = launch.batch->sequences[static_cast<size_t>(task.sequence)];
-    const BlockKernels& kernels = block_kernels(launch.inputs[0].dtype, cache.dtype);
+    const BlockKernels& kernels = kernels_of(launch, task);
     std::byte* memory = offset(launch.workspace, thread * thread_bytes());
     auto* first_visible = reinterpret_cast<int32_t*>(memory);
     int32_t* last_visible = first_visible + kMaxBlockRows;
@@ -110,7 +117,7 @@ class AttendKernel : public Kernel {
     Block block{.q_dtype = launch.inputs[0].dtype,
                 .kv_dtype = cache.dtype,
                 .head_dim = settings_.head_dim,
-                .rows = round_up(task.num_rows, kernels.row_multiple(task.num_rows)),
+                .rows = round_up(task.num_rows, kernels.row_multiple),
                 .used_rows = task.num_rows,
                 .scale = settings_.scale,
                 .softcap = settings_.softcap,
@@ -118,8 +125,9 @@ class AttendKernel : public Kernel {
                 .last_visible = last_visible,
                 .queries = memory,
                 .scratch = memory + queries_bytes()};
-    block.state = task.block < 0 ? state_at(memory + queries_bytes() + scratch_bytes(), block.rows)
-                                 : slot_state(launch, task.slot, block.rows);
+    block.state = task.block < 0
+                      ? reinterpret_cast<float*>(memory + queries_bytes() + scratch_bytes())
+                      : slot_state(launch, task.slot);
     for (int64_t r = 0; r < block.rows; ++r) {
       int64_t position = sequence.context + (task.first_row + r) / group;
       int64_t first = settings_.window ? std::max<int64_t>(0, position - settings_.window + 1) : 0;
@@ -132,12 +140,12 @@ class AttendKernel : public Kernel {
   void run_task(const Launch& launch, const AttendTask& task, int thread) const {
     const op::KvCache& cache = launch.batch->layers[static_cast<size_t>(settings_.layer)];
     const op::SequenceSpan& sequence = launch.batch->sequences[static_cast<size_t>(task.sequence)];
-    const BlockKernels& kernels = block_kernels(launch.inputs[0].dtype, cache.dtype);
+    const BlockKernels& kernels = kernels_of(launch, task);
     Block block = make_block(launch, task, thread);
     void* addresses[kMaxBlockRows];
     row_addresses(launch, task, launch.inputs[0].data, addresses);
     kernels.pack_queries(block, addresses);
-    clear_state(block);
+    kernels.clear(block);
     // Rows are in the order of their positions.
     int64_t last_row = task.num_rows - 1, end = block.last_visible[last_row] + 1;
     auto page_data = [&](int64_t page, int value) -> const void* {
@@ -159,17 +167,18 @@ class AttendKernel : public Kernel {
     }
     if (task.block >= 0) return;
     row_addresses(launch, task, launch.outputs[0].data, addresses);
-    store_rows(block, addresses);
+    kernels.store(block, addresses);
   }
 
   void merge(const Launch& launch, const SplitBlock& split, int thread) const {
     const AttendTask& first = work_.tasks()[static_cast<size_t>(split.first_task)];
+    const BlockKernels& kernels = kernels_of(launch, first);
     Block block = make_block(launch, first, thread);
     for (int32_t i = 1; i < split.num_tasks; ++i)
-      merge_state(block, slot_state(launch, first.slot + i, block.rows));
+      kernels.merge(block, slot_state(launch, first.slot + i));
     void* addresses[kMaxBlockRows];
     row_addresses(launch, first, launch.outputs[0].data, addresses);
-    store_rows(block, addresses);
+    kernels.store(block, addresses);
   }
 
   /// k and v of the step's tokens to their slots, rounded to the cache's type.

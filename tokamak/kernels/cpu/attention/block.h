@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The arithmetic of attention on one block of query rows, one page of keys and values at a time.
 //
-// A row is one query head of one token; the rows of a block share a kv head. Everything is kept
-// transposed, rows along the lanes: scores are [key][row], sums [element][row]. Then keys and
-// values are only ever broadcast, straight from the page; the running maximum and total are
-// vectors; and no reduction across lanes is needed. A decode step with 8 query heads a kv head
-// fills 8 lanes, a prefill block 32 or 64.
+// A row is one query head of one token; the rows of a block share a kv head. Between pages a block
+// keeps a state: for each row the sum of weighted values, the maximum that weights are relative to,
+// and their total. Its layout is the business of the kernels.
 #pragma once
 
 #include <cstdint>
@@ -15,14 +13,8 @@
 
 namespace tokamak::kernels::cpu {
 
-/// Most rows of a block; the number of a block is rounded up to the block kernels' row_multiple.
+/// Most rows of a block; the number of a block is rounded up to the kernels' row_multiple.
 inline constexpr int64_t kMaxBlockRows = 64;
-
-/// What outlives a page: sums of values [head_dim][rows], maxima [rows], totals [rows], all f32. A
-/// block whose context is split over threads has one a split.
-struct BlockState {
-  float *sums, *maxima, *totals;
-};
 
 struct Block {
   DType q_dtype, kv_dtype;
@@ -34,7 +26,7 @@ struct Block {
   const int32_t *first_visible, *last_visible;
   void* queries;  ///< Packed by pack_queries: rows * head_dim words of 4 bytes.
   void* scratch;  ///< scratch_bytes(head_dim)
-  BlockState state;
+  float* state;   ///< state_floats(head_dim)
 };
 
 /// Keys and values of `count` positions from `first_position`, rows of head_dim elements.
@@ -48,23 +40,28 @@ struct BlockPage {
 
 struct BlockKernels {
   std::string_view name;
-  int64_t (*row_multiple)(int64_t rows);
+  int64_t row_multiple;
   int64_t (*scratch_bytes)(int64_t head_dim);
+  int64_t (*state_floats)(int64_t head_dim);
   /// Row r of the block is head_dim elements at rows[r].
   void (*pack_queries)(const Block&, const void* const* rows);
+  /// Empties the state before its first page.
+  void (*clear)(const Block&);
   void (*add_page)(const Block&, const BlockPage&);
+  /// Folds `other` into the block's state, as if its pages had been added here.
+  void (*merge)(const Block&, const float* other);
+  /// Results of row r, head_dim elements of q's dtype, to rows[r].
+  void (*store)(const Block&, void* const* rows);
 };
 
-/// Empties a state before its first page.
-void clear_state(const Block& block);
-/// Folds `other` into the block's state, as if its pages had been added here.
-void merge_state(const Block& block, const BlockState& other);
-/// y of row r, head_dim elements of q's dtype, to rows[r].
-void store_rows(const Block& block, void* const* rows);
+/// The kernels for blocks of `rows` rows.
+const BlockKernels& block_kernels(DType q, DType kv, int64_t head_dim, int64_t rows);
 
-const BlockKernels& block_kernels(DType q, DType kv);
+/// f32 arithmetic for any types.
 const BlockKernels& block_kernels_simd();
-/// bf16 queries over a bf16 cache on processors with AVX512_BF16; null on others.
-const BlockKernels* block_kernels_avx512_bf16();
+/// bf16 queries over a bf16 cache on processors with AVX512_BF16 (even head_dim): for up to 8 rows,
+/// as in decoding, and for more. Null on other processors.
+const BlockKernels* few_rows_avx512_bf16();
+const BlockKernels* many_rows_avx512_bf16();
 
 }  // namespace tokamak::kernels::cpu

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Attention blocks in f32, for every instruction set and any mix of bf16 and f32.
+//
+// Everything is kept transposed, rows along the lanes: scores are [key][row], sums [element][row].
+// Then keys and values are only ever broadcast, the running maximum and total are vectors, and no
+// reduction across lanes is needed.
+// State: sums [head_dim][rows], maxima [rows], totals [rows].
 #include <algorithm>
 #include <limits>
 
 #include "tokamak/kernels/cpu/attention/block.h"
-#include "tokamak/kernels/cpu/elementwise/elementwise_simd.h"
 #include "tokamak/kernels/cpu/simd_targets.h"
 #include "tokamak/op/batch.h"
 
@@ -23,6 +27,13 @@ using V = hn::Vec<D>;
 
 int64_t lanes() {
   return static_cast<int64_t>(hn::Lanes(D()));
+}
+
+float* maxima(const Block& b) {
+  return b.state + b.head_dim * b.rows;
+}
+float* totals(const Block& b) {
+  return maxima(b) + b.rows;
 }
 
 /// c[m][0..lanes) (+)= sum over k of a[m * a_row + k * a_step] * b[k][0..lanes), for kRows values
@@ -80,7 +91,7 @@ HWY_INLINE void softmax_column(const Block& b, const BlockPage& page, float* sco
   const V lowest = hn::Set(d, -std::numeric_limits<float>::infinity());
   const V scale = hn::Set(d, b.scale), cap = hn::Set(d, b.softcap);
   const auto first = hn::LoadU(di, b.first_visible + r), last = hn::LoadU(di, b.last_visible + r);
-  V largest = hn::LoadU(d, b.state.maxima + r);
+  V largest = hn::LoadU(d, maxima(b) + r);
   const V before = largest;
   for (int64_t key = 0; key < page.count; ++key) {
     V score = hn::Mul(hn::LoadU(d, scores + key * b.rows + r), scale);
@@ -101,10 +112,10 @@ HWY_INLINE void softmax_column(const Block& b, const BlockPage& page, float* sco
     total = hn::Add(total, weight);
   }
   const V keep = hn::Exp(d, hn::Sub(before, largest));
-  hn::StoreU(largest, d, b.state.maxima + r);
-  hn::StoreU(hn::MulAdd(hn::LoadU(d, b.state.totals + r), keep, total), d, b.state.totals + r);
+  hn::StoreU(largest, d, maxima(b) + r);
+  hn::StoreU(hn::MulAdd(hn::LoadU(d, totals(b) + r), keep, total), d, totals(b) + r);
   for (int64_t i = 0; i < b.head_dim; ++i) {
-    float* sum = b.state.sums + i * b.rows + r;
+    float* sum = b.state + i * b.rows + r;
     hn::StoreU(hn::Mul(hn::LoadU(d, sum), keep), d, sum);
   }
 }
@@ -140,7 +151,7 @@ void add_page_simd(const Block& b, const BlockPage& page) {
             .a_step = b.head_dim,
             .b = scores,
             .b_stride = b.rows,
-            .c = b.state.sums,
+            .c = b.state,
             .c_stride = b.rows,
             .depth = page.count},
            b.head_dim,
@@ -163,13 +174,17 @@ void pack_queries_simd(const Block& b, const void* const* rows) {
   }
 }
 
-int64_t row_multiple_simd(int64_t) {
-  return lanes();
+void clear_simd(const Block& b) {
+  // Finite, so that a row that has seen nothing yet subtracts no infinities.
+  std::fill_n(maxima(b), b.rows, -1e30f);
+  std::fill_n(totals(b), b.rows, 0.0f);
+  std::fill_n(b.state, b.rows * b.head_dim, 0.0f);
 }
 
-void merge_state_simd(const Block& b, const BlockState& other) {
+void merge_simd(const Block& b, const float* other) {
+  const float* their_maxima = other + b.head_dim * b.rows;
   for_lanes(b.rows, [&](auto d, int64_t r) HWY_ATTR {
-    const auto mine = hn::LoadU(d, b.state.maxima + r), theirs = hn::LoadU(d, other.maxima + r);
+    const auto mine = hn::LoadU(d, maxima(b) + r), theirs = hn::LoadU(d, their_maxima + r);
     const auto largest = hn::Max(mine, theirs);
     const auto keep = hn::Exp(d, hn::Sub(mine, largest));
     const auto add = hn::Exp(d, hn::Sub(theirs, largest));
@@ -177,11 +192,36 @@ void merge_state_simd(const Block& b, const BlockState& other) {
       const auto kept = hn::Mul(hn::LoadU(d, to), keep);
       hn::StoreU(hn::MulAdd(hn::LoadU(d, from), add, kept), d, to);
     };
-    hn::StoreU(largest, d, b.state.maxima + r);
-    fold(b.state.totals + r, other.totals + r);
-    for (int64_t i = 0; i < b.head_dim; ++i)
-      fold(b.state.sums + i * b.rows + r, other.sums + i * b.rows + r);
+    hn::StoreU(largest, d, maxima(b) + r);
+    fold(totals(b) + r, their_maxima + b.rows + r);
+    for (int64_t i = 0; i < b.head_dim; ++i) fold(b.state + i * b.rows + r, other + i * b.rows + r);
   });
+}
+
+void store_simd(const Block& b, void* const* rows) {
+  for (int64_t r = 0; r < b.used_rows; ++r) {
+    float scale = 1.0f / totals(b)[r];
+    for (int64_t i = 0; i < b.head_dim; ++i) {
+      float value = b.state[i * b.rows + r] * scale;
+      if (b.q_dtype == DType::kBF16)
+        static_cast<uint16_t*>(rows[r])[i] = tensor::float_to_bf16(value);
+      else
+        static_cast<float*>(rows[r])[i] = value;
+    }
+  }
+}
+
+void kernels_simd(BlockKernels& out) {
+  out = {.name = hwy::TargetName(HWY_TARGET),
+         .row_multiple = lanes(),
+         .scratch_bytes =
+             [](int64_t head_dim) { return op::kPageTokens * (kMaxBlockRows + head_dim) * 4; },
+         .state_floats = [](int64_t head_dim) { return (head_dim + 2) * kMaxBlockRows; },
+         .pack_queries = pack_queries_simd,
+         .clear = clear_simd,
+         .add_page = add_page_simd,
+         .merge = merge_simd,
+         .store = store_simd};
 }
 
 }  // namespace HWY_NAMESPACE
@@ -190,62 +230,23 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace tokamak::kernels::cpu {
-namespace {
 
-HWY_EXPORT(add_page_simd);
-HWY_EXPORT(pack_queries_simd);
-HWY_EXPORT(row_multiple_simd);
-HWY_EXPORT(merge_state_simd);
-
-int64_t scratch_bytes(int64_t head_dim) {
-  return op::kPageTokens * (kMaxBlockRows + head_dim) * 4;
-}
-
-}  // namespace
+HWY_EXPORT(kernels_simd);
 
 const BlockKernels& block_kernels_simd() {
-  static const BlockKernels kernels = {
-      .name = "simd",
-      .row_multiple = [](int64_t rows) { return HWY_DYNAMIC_DISPATCH(row_multiple_simd)(rows); },
-      .scratch_bytes = scratch_bytes,
-      .pack_queries =
-          [](const Block& block, const void* const* rows) {
-            HWY_DYNAMIC_DISPATCH(pack_queries_simd)(block, rows);
-          },
-      .add_page = [](const Block& block,
-                     const BlockPage& page) { HWY_DYNAMIC_DISPATCH(add_page_simd)
-                                              (block, page); }};
+  static const BlockKernels kernels = [] {
+    BlockKernels k;
+    HWY_DYNAMIC_DISPATCH(kernels_simd)(k);
+    return k;
+  }();
   return kernels;
 }
 
-const BlockKernels& block_kernels(DType q, DType kv) {
-  const BlockKernels* pairs = block_kernels_avx512_bf16();
-  if (pairs && q == DType::kBF16 && kv == DType::kBF16) return *pairs;
-  return block_kernels_simd();
-}
-
-void clear_state(const Block& block) {
-  // Finite, so that a row that has seen nothing yet subtracts no infinities.
-  std::fill_n(block.state.maxima, block.rows, -1e30f);
-  std::fill_n(block.state.totals, block.rows, 0.0f);
-  std::fill_n(block.state.sums, block.rows * block.head_dim, 0.0f);
-}
-
-void merge_state(const Block& block, const BlockState& other) {
-  HWY_DYNAMIC_DISPATCH(merge_state_simd)(block, other);
-}
-
-void store_rows(const Block& block, void* const* rows) {
-  for (int64_t r = 0; r < block.used_rows; ++r) {
-    float scale = 1.0f / block.state.totals[r];
-    for (int64_t i = 0; i < block.head_dim; ++i) {
-      float value = block.state.sums[i * block.rows + r] * scale;
-      if (block.q_dtype == DType::kBF16)
-        static_cast<uint16_t*>(rows[r])[i] = tensor::float_to_bf16(value);
-      else
-        static_cast<float*>(rows[r])[i] = value;
-    }
-  }
+const BlockKernels& block_kernels(DType q, DType kv, int64_t head_dim, int64_t rows) {
+  constexpr int64_t kFewRows = 8;
+  bool pairs = q == DType::kBF16 && kv == DType::kBF16 && head_dim % 2 == 0;
+  const BlockKernels* fast = rows <= kFewRows ? few_rows_avx512_bf16() : many_rows_avx512_bf16();
+  return pairs && fast ? *fast : block_kernels_simd();
 }
 
 }  // namespace tokamak::kernels::cpu

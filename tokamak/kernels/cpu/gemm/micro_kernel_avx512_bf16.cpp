@@ -10,9 +10,9 @@
 #include "tokamak/kernels/cpu/gemm/micro_kernel.h"
 
 #if defined(__x86_64__)
+#include "tokamak/kernels/cpu/intrinsics.h"
+// Before what includes <immintrin.h> too.
 #include <hwy/base.h>
-#include <immintrin.h>
-
 HWY_PUSH_ATTRIBUTES("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")
 namespace tokamak::kernels::cpu {
 namespace {
