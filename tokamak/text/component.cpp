@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokamak/text/component.h"
 
+#include <cmath>
+
 #include "tokamak/text/unicode.h"
 
 namespace tokamak::text {
@@ -31,7 +33,7 @@ Result<bool> Component::get_bool(std::string_view key, std::optional<bool> fallb
 }
 
 Result<int64_t> Component::get_int(std::string_view key, std::optional<int64_t> fallback) const {
-  return in_place(base::get_int(*json_, key, fallback), where_);
+  return in_place(get_integer(*json_, key, fallback), where_);
 }
 
 Result<std::string> Component::get_string(std::string_view key,
@@ -66,6 +68,16 @@ Error Component::corrupt(std::string_view key, std::string_view what) const {
 
 Error Component::unsupported_type(std::string_view kind) const {
   return base::unsupported(fmt::format("{}: {} '{}' is not supported", where_, kind, type_));
+}
+
+Result<int64_t> get_integer(const Json& object,
+                            std::string_view key,
+                            std::optional<int64_t> fallback) {
+  const Json* value = base::find(object, key);
+  if (value && value->is_number_float() && std::abs(value->get<double>()) > 9e15) {
+    return base::invalid(fmt::format("'{}' does not fit 64 bits", key));
+  }
+  return base::get_int(object, key, fallback);
 }
 
 Result<PatternText> get_pattern(const Component& component) {

@@ -42,6 +42,11 @@ class Component {
   std::string where_, type_;
 };
 
+/// base::get_int, with floats beyond 64 bits refused.
+Result<int64_t> get_integer(const Json& object,
+                            std::string_view key,
+                            std::optional<int64_t> fallback = {});
+
 /// `pattern` of Split and Replace: {"String": …} or {"Regex": …}.
 struct PatternText {
   std::string text;

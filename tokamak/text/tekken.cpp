@@ -24,8 +24,8 @@ Result<void> read_tekken_config(JsonScanner& scanner, TekkenFile& tekken, const 
   TKM_ASSIGN(Json config, read_small(scanner, file));
   auto read = [&]() -> Result<void> {
     TKM_ASSIGN(tekken.pattern, base::get_string(config, "pattern"));
-    TKM_ASSIGN(tekken.vocab_size, base::get_int(config, "default_vocab_size"));
-    TKM_ASSIGN(tekken.num_specials, base::get_int(config, "default_num_special_tokens"));
+    TKM_ASSIGN(tekken.vocab_size, get_integer(config, "default_vocab_size"));
+    TKM_ASSIGN(tekken.num_specials, get_integer(config, "default_num_special_tokens"));
     return {};
   };
   if (auto done = read(); !done.ok()) {
@@ -85,7 +85,7 @@ Result<TekkenFile> parse_tekken(std::string_view text, const std::string& file) 
     TKM_ASSIGN(Json list, base::parse_json(value, file));
     for (const Json& token : list) {
       auto content = base::get_string(token, "token_str");
-      auto rank = base::get_int(token, "rank");
+      auto rank = get_integer(token, "rank");
       if (!content.ok() || !rank.ok()) {
         return base::corrupt(fmt::format("{}: special_tokens: token_str and rank needed", file));
       }
