@@ -88,10 +88,10 @@ TKM_INLINE PairedRows pair_rows(__m512i even, __m512i odd) {
           (__m512bh)_mm512_permutex2var_epi16(even, upper, odd)};
 }
 
-/// One line of the next page into L2. Issued one at a time among the products: bursts of them, or
-/// none, leave the multipliers waiting for memory.
-TKM_INLINE void prefetch_line(const void* page, int64_t line) {
-  _mm_prefetch(static_cast<const char*>(page) + line * 64, _MM_HINT_T1);
+/// A line that is needed half a page later, into L2. Issued one at a time among the products:
+/// bursts of them, or none, leave the multipliers waiting for memory.
+TKM_INLINE void prefetch_line(const void* line) {
+  _mm_prefetch(static_cast<const char*>(line), _MM_HINT_T1);
 }
 
 }  // namespace
