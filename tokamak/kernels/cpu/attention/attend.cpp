@@ -66,8 +66,9 @@ class AttendKernel : public Kernel {
   /// Over the kernels that a block may run.
   template <class F>
   static int64_t largest(F bytes) {
-    int64_t most = bytes(block_kernels_simd());
-    for (const BlockKernels* k : {few_rows_avx512_bf16(), many_rows_avx512_bf16()})
+    int64_t most = 0;
+    for (const BlockKernels* k :
+         {&few_rows_simd(), &many_rows_simd(), few_rows_avx512_bf16(), many_rows_avx512_bf16()})
       most = std::max(most, k ? bytes(*k) : 0);
     return round_up(most, 64);
   }

@@ -15,6 +15,8 @@ namespace tokamak::kernels::cpu {
 
 /// Most rows of a block; the number of a block is rounded up to the kernels' row_multiple.
 inline constexpr int64_t kMaxBlockRows = 64;
+/// Blocks of no more rows have kernels of their own: a decode step of one sequence.
+inline constexpr int64_t kFewRows = 8;
 
 struct Block {
   DType q_dtype, kv_dtype;
@@ -58,9 +60,10 @@ struct BlockKernels {
 const BlockKernels& block_kernels(DType q, DType kv, int64_t head_dim, int64_t rows);
 
 /// f32 arithmetic for any types.
-const BlockKernels& block_kernels_simd();
-/// bf16 queries over a bf16 cache on processors with AVX512_BF16 (even head_dim): for up to 8 rows,
-/// as in decoding, and for more. Null on other processors.
+const BlockKernels& few_rows_simd();
+const BlockKernels& many_rows_simd();
+/// bf16 queries over a bf16 cache with an even head_dim on processors with AVX512_BF16; null on
+/// others.
 const BlockKernels* few_rows_avx512_bf16();
 const BlockKernels* many_rows_avx512_bf16();
 

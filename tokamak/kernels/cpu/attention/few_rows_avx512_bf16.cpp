@@ -28,7 +28,6 @@ namespace tokamak::kernels::cpu {
 namespace {
 
 constexpr int64_t kKeys = op::kPageTokens;
-constexpr int64_t kFewRows = 8;
 
 int64_t sum_stride(int64_t head_dim) {
   return (head_dim + 31) / 32 * 32;

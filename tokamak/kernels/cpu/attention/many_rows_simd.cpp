@@ -13,7 +13,7 @@
 #include "tokamak/op/batch.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "tokamak/kernels/cpu/attention/block_simd.cpp"
+#define HWY_TARGET_INCLUDE "tokamak/kernels/cpu/attention/many_rows_simd.cpp"
 #include <hwy/foreach_target.h>
 // After foreach_target.
 #include "tokamak/kernels/cpu/simd-inl.h"
@@ -233,20 +233,13 @@ namespace tokamak::kernels::cpu {
 
 HWY_EXPORT(kernels_simd);
 
-const BlockKernels& block_kernels_simd() {
+const BlockKernels& many_rows_simd() {
   static const BlockKernels kernels = [] {
     BlockKernels k;
     HWY_DYNAMIC_DISPATCH(kernels_simd)(k);
     return k;
   }();
   return kernels;
-}
-
-const BlockKernels& block_kernels(DType q, DType kv, int64_t head_dim, int64_t rows) {
-  constexpr int64_t kFewRows = 8;
-  bool pairs = q == DType::kBF16 && kv == DType::kBF16 && head_dim % 2 == 0;
-  const BlockKernels* fast = rows <= kFewRows ? few_rows_avx512_bf16() : many_rows_avx512_bf16();
-  return pairs && fast ? *fast : block_kernels_simd();
 }
 
 }  // namespace tokamak::kernels::cpu
