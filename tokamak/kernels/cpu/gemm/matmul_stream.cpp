@@ -78,9 +78,10 @@ const Tactic& matmul_cpu_stream() {
             if (!PanelMatMul::claims(desc) || tokens > kMostTokens) return configs;
             // The hardware follows the stream of a few tokens by itself; with more, its prefetch
             // comes too late for the multipliers.
-            StreamConfig plain{.panels = 2, .prefetch = 0}, ahead{.panels = 2, .prefetch = 8192};
-            if (tokens > 4) std::swap(plain, ahead);
-            for (const StreamConfig& config : {plain, ahead})
+            std::vector<StreamConfig> order = {{.prefetch = 0}};
+            if (micro_kernels(desc.inputs[0].dtype, desc.inputs[1].dtype).prefetches)
+              order.insert(tokens > 4 ? order.begin() : order.end(), {.prefetch = 8192});
+            for (const StreamConfig& config : order)
               configs.push_back(base::fields_to_json(config, /*all=*/true));
             return configs;
           },

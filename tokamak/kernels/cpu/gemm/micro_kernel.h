@@ -39,6 +39,7 @@ struct MicroKernels {
   int64_t max_tokens = 0;                               ///< Largest tile there is.
   int64_t words_per_step = 1;                           ///< Of packed x, a token.
   bool row_is_packed = false;  ///< One token's row with an even K needs no packing.
+  bool prefetches = false;     ///< Heeds TileCall::prefetch.
   void (*pack)(const PackCall&) = nullptr;
 };
 

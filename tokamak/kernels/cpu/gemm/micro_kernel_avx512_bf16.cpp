@@ -81,6 +81,7 @@ MicroKernels make_kernels(std::index_sequence<kIndex...>) {
                        .best_tokens = 12,
                        .max_tokens = kMaxTileTokens,
                        .row_is_packed = true,
+                       .prefetches = true,
                        .pack = pack};
   ((kernels.tile[kIndex + 1] = tile<static_cast<int>(kIndex) + 1>), ...);
   return kernels;
