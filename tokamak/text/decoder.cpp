@@ -82,7 +82,7 @@ Decoder Decoder::sentencepiece(bool drop_first_space,
                     {.kind = Kind::kSentencePiece,
                      .from = unk_piece,
                      .to = unk_surface,
-                     .cleanup = drop_first_space}};
+                     .drop_first_space = drop_first_space}};
   decoder.rules_.repair_each_byte = true;
   decoder.rules_.first_until_text = drop_leading_spaces;
   return decoder;
@@ -220,7 +220,8 @@ void Decoder::apply(const Step& step, TokenPiece& piece, bool first, bool last) 
         text = step.to;
         break;
       }
-      if (first && step.cleanup && text.starts_with(kMetaspace)) text.erase(0, kMetaspace.size());
+      if (first && step.drop_first_space && text.starts_with(kMetaspace))
+        text.erase(0, kMetaspace.size());
       replace_all(text, kMetaspace, " ");
       break;
   }

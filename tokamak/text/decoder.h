@@ -46,9 +46,10 @@ class Decoder {
   };
   struct Step {
     Kind kind;
-    std::string from, to;  // Replace, Metaspace (to: for the first token), WordPiece, suffix.
+    std::string from, to;  // Metaspace: of the first token. Suffix, word piece: only from.
     int strip_left = 0, strip_right = 0;
-    bool cleanup = false;  // WordPiece; SentencePiece: drops the first space.
+    bool cleanup = false;           // Word piece.
+    bool drop_first_space = false;  // SentencePiece.
   };
   Result<void> add(const Component& component);
   static void apply(const Step& step, TokenPiece& piece, bool first, bool last);

@@ -2,20 +2,11 @@
 #include "tokamak/text/token_table.h"
 
 #include <bit>
-#include <random>
 
 #include "tokamak/base/check.h"
 #include "tokamak/text/hashing.h"
 
 namespace tokamak::text {
-
-uint64_t hash_seed() {
-  static const uint64_t seed = [] {
-    std::random_device device;
-    return uint64_t{device()} << 32 | device();
-  }();
-  return seed;
-}
 
 void TokenTable::reserve(size_t tokens, size_t bytes) {
   ids_.reserve(tokens);
