@@ -146,6 +146,13 @@ TEST(Conformance, GathersAndSlices) {
   });
 }
 
+/// Says at the end how much was run, so that a suite that shrank unnoticed shows.
+class Count : public testing::Environment {
+ public:
+  void TearDown() override { printf("%ld kernel runs\n", static_cast<long>(num_runs())); }
+};
+[[maybe_unused]] const auto* const kCount = testing::AddGlobalTestEnvironment(new Count);
+
 // The kernels of older processors, as far as this one can play them.
 class OlderProcessor : public testing::TestWithParam<const char*> {};
 
