@@ -13,8 +13,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   auto parts = read_tekken(bytes, "tekken.json");
   if (!parts.ok()) return 0;
   PipelineTokenizer tokenizer(std::move(*parts));
-  auto ids =
-      tokenizer.encode(" Hello  wörld\n\t12345 漢字▁<s>\u200d👩‍👧e\u0301\u00bd... ", {});
+  auto ids = tokenizer.encode(
+      " Hello  wörld\n\t12345 漢字▁<s>\u200d👩‍👧e\u0301\u00bd... ", {});
   if (ids.ok()) (void)tokenizer.decode(*ids, false);
   return 0;
 }

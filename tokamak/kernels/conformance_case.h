@@ -17,33 +17,62 @@
 
 #include <gtest/gtest.h>
 
+#if !defined(__SANITIZE_ADDRESS__) && defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1  // clang says it this way
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
+
 #include "tokamak/base/fields.h"
 #include "tokamak/kernels/kernel.h"
 
 namespace tokamak::kernels::conformance {
 
-/// 64-byte-aligned bytes, all ones, with bands of 4 KiB around them.
+/// 64-byte-aligned bytes, all ones, with bands of 4 KiB around them that may not be read either
+/// where the address sanitizer watches.
 class GuardedBuffer {
  public:
   explicit GuardedBuffer(int64_t bytes)
       : bytes_(static_cast<size_t>(bytes)), memory_(bytes_ + 2 * kBand + 64, std::byte{0xff}) {
     auto address = reinterpret_cast<uintptr_t>(memory_.data()) + kBand;
     begin_ = (address + 63) / 64 * 64 - reinterpret_cast<uintptr_t>(memory_.data());
+    forbid_bands();
   }
+  GuardedBuffer(GuardedBuffer&&) = default;
+  ~GuardedBuffer() { allow_all(); }
+
   void* data() { return memory_.data() + begin_; }
   std::vector<std::byte> content() {
     auto* first = static_cast<std::byte*>(data());
     return {first, first + bytes_};
   }
-  bool bands_intact() const {
+  bool bands_intact() {
+    allow_all();
     auto intact = [](std::byte b) { return b == std::byte{0xff}; };
     auto begin = memory_.begin() + static_cast<int64_t>(begin_);
-    return std::all_of(memory_.begin(), begin, intact) &&
-           std::all_of(begin + static_cast<int64_t>(bytes_), memory_.end(), intact);
+    bool fine = std::all_of(memory_.begin(), begin, intact) &&
+                std::all_of(begin + static_cast<int64_t>(bytes_), memory_.end(), intact);
+    forbid_bands();
+    return fine;
   }
 
  private:
   static constexpr size_t kBand = 4096;
+#if defined(__SANITIZE_ADDRESS__)
+  void forbid_bands() {
+    ASAN_POISON_MEMORY_REGION(memory_.data(), begin_);
+    ASAN_POISON_MEMORY_REGION(memory_.data() + begin_ + bytes_, memory_.size() - begin_ - bytes_);
+  }
+  void allow_all() {
+    ASAN_UNPOISON_MEMORY_REGION(memory_.data(), memory_.size());
+  }
+#else
+  void forbid_bands() {}
+  void allow_all() {}
+#endif
   size_t bytes_, begin_ = 0;
   std::vector<std::byte> memory_;
 };
@@ -312,7 +341,7 @@ class CaseRunner {
     std::vector<std::vector<std::byte>> first_run;
     for (int run = 0; run < 2; ++run) {
       std::vector<std::vector<std::byte>> results = run_once(what, **kernel, inputs);
-      for (const GuardedBuffer& buffer : buffers)
+      for (GuardedBuffer& buffer : buffers)
         EXPECT_TRUE(buffer.bands_intact()) << what << ": wrote around an input";
       if (run == 0)
         first_run = std::move(results);

@@ -34,7 +34,9 @@ DecoderSpec gpt2(ConfigReader& config) {
   config.require("scale_attn_weights", true);
   config.require("scale_attn_by_inverse_layer_idx", false);
   config.require("add_cross_attention", false);
-  for (const char* key : {"n_ctx", "n_special", "predict_special_tokens",
+  for (const char* key : {"n_ctx",
+                          "n_special",
+                          "predict_special_tokens",
                           "reorder_and_upcast_attn",
                           "summary_type",
                           "summary_use_proj",

@@ -32,10 +32,15 @@ class AttributePath {
 /// A string in lower case; any other value as it is.
 Value ignore_case(Interpreter& interpreter, const Value& value);
 
-/// A generator over `source`: step(item) may replace the item, and tells whether to yield it.
-Value make_generator(Interpreter& interpreter, Value source, std::function<bool(Value&)> step);
-/// A generator over items that are there already.
-Value generator_of(Interpreter& interpreter, std::vector<Value> items);
+/// Opens what a generator goes over, when its first item is asked for.
+using OpenItems = std::function<std::shared_ptr<Iterator>()>;
+
+/// A generator: step(item) may replace the item, and tells whether to yield it. Mistakes in either
+/// function show when the generator is used, as in Python. `depth` is that of the source.
+Value make_generator(Interpreter& interpreter,
+                     int depth,
+                     OpenItems open,
+                     std::function<bool(Value&)> step = {});
 
 int64_t require_integer(const Value& value, std::string_view filter);
 

@@ -3,7 +3,6 @@
 
 #include <unordered_map>
 
-#include "tokamak/text/jinja_compare.h"
 #include "tokamak/text/jinja_filter_tables.h"
 #include "tokamak/text/jinja_literal.h"
 #include "tokamak/text/jinja_string.h"
@@ -11,26 +10,22 @@
 namespace tokamak::text::jinja {
 namespace {
 
-/// Empty if the source is false, whatever it is: none | map('x') yields nothing.
 class Generator : public Iterator {
  public:
-  Generator(Heap& heap, Value source, std::function<bool(Value&)> step)
-      : heap_(heap), source_(std::move(source)), step_(std::move(step)) {}
+  Generator(Heap& heap, OpenItems open, std::function<bool(Value&)> step)
+      : heap_(heap), open_(std::move(open)), step_(std::move(step)) {}
   bool next(Value& out) override {
-    if (!iterator_) {
-      if (!truth(source_)) return false;
-      iterator_ = jinja::iterate(heap_, source_);
-    }
+    if (!iterator_) iterator_ = open_();
     while (iterator_->next(out)) {
       heap_.step();
-      if (step_(out)) return true;
+      if (!step_ || step_(out)) return true;
     }
     return false;
   }
 
  private:
   Heap& heap_;
-  Value source_;
+  OpenItems open_;
   std::function<bool(Value&)> step_;
   std::shared_ptr<Iterator> iterator_;
 };
@@ -76,18 +71,16 @@ Value AttributePath::get(const Value& item, const Value& fallback) const {
 
 Value ignore_case(Interpreter& interpreter, const Value& value) {
   if (!value.is_string()) return value;
+  interpreter.heap().step_characters(value.text().size());
   return interpreter.heap().string(to_lower(value.text()));
 }
 
-Value make_generator(Interpreter& interpreter, Value source, std::function<bool(Value&)> step) {
+Value make_generator(Interpreter& interpreter,
+                     int depth,
+                     OpenItems open,
+                     std::function<bool(Value&)> step) {
   Heap& heap = interpreter.heap();
-  return Value::of(
-      heap.make<Generator>(source.depth() + 1, heap, std::move(source), std::move(step)));
-}
-
-Value generator_of(Interpreter& interpreter, std::vector<Value> items) {
-  return make_generator(
-      interpreter, interpreter.heap().list(std::move(items)), [](Value&) { return true; });
+  return Value::of(heap.make<Generator>(depth + 1, heap, std::move(open), std::move(step)));
 }
 
 int64_t require_integer(const Value& value, std::string_view filter) {

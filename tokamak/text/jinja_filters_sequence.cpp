@@ -79,30 +79,35 @@ Value reverse(Interpreter& interpreter, const Value& value, const Arguments& arg
   return heap.list(std::move(items));
 }
 
-// The entries of a mapping, lazily: what is no mapping fails only when it is looped over.
+// The entries of a mapping. What is no mapping fails only when it is looped over.
 Value items(Interpreter& interpreter, const Value& value, const Arguments& arguments) {
   bind_arguments("items", arguments, {});
-  Heap& heap = interpreter.heap();
-  if (value.is_dict()) {
-    Value view = Value::of(heap.make<DictView>(value.depth() + 1, value, DictPart::kItems));
-    return make_generator(interpreter, view, [](Value&) { return true; });
-  }
-  if (value.is_undefined()) return generator_of(interpreter, {});
-  return make_generator(
-      interpreter, heap.string("?"), [](Value&) -> bool { fail("items: expected a mapping"); });
+  return make_generator(interpreter, value.depth(), [&heap = interpreter.heap(), value] {
+    if (value.is_undefined()) return iterate(heap, value);
+    if (!value.is_dict()) fail("items: expected a mapping, found {}", value.type_name());
+    return DictView(value, DictPart::kItems).iterate(heap, false);
+  });
+}
+
+// What map, select and their like go over: nothing, if the value is false, whatever it is.
+OpenItems open_if_true(Interpreter& interpreter, const Value& value) {
+  return [&heap = interpreter.heap(), value] {
+    return iterate(heap, truth(value) ? value : heap.list({}));
+  };
 }
 
 Value map(Interpreter& interpreter, const Value& value, const Arguments& arguments) {
+  OpenItems open = open_if_true(interpreter, value);
   if (arguments.positional.empty() && !arguments.named.empty()) {
     auto bound = bind_arguments("map", arguments, {"attribute", "default"}, 1);
     AttributePath path(interpreter, bound[0]);
-    return make_generator(interpreter, value, [path, fallback = bound[1]](Value& item) {
-      item = path.get(item, fallback);
-      return true;
-    });
+    return make_generator(
+        interpreter, value.depth(), open, [path, fallback = bound[1]](Value& item) {
+          item = path.get(item, fallback);
+          return true;
+        });
   }
-  // All mistakes are found when the first item is asked for.
-  return make_generator(interpreter, value, [&interpreter, arguments](Value& item) {
+  return make_generator(interpreter, value.depth(), open, [&interpreter, arguments](Value& item) {
     if (arguments.positional.empty()) fail("map needs the name of a filter or an attribute");
     const Value& name = arguments.positional[0];
     const Filter* filter = name.is_string() ? find_filter(name.text()) : nullptr;
@@ -119,7 +124,7 @@ Value choose(Interpreter& interpreter,
              const Arguments& arguments,
              bool by_attribute,
              bool wanted) {
-  return make_generator(interpreter, value, [=, &interpreter](Value& item) {
+  auto chooses = [=, &interpreter](Value& item) {
     const auto& given = arguments.positional;
     size_t used = by_attribute ? 1 : 0;
     if (given.size() < used) fail("the name of the attribute is missing");
@@ -131,7 +136,8 @@ Value choose(Interpreter& interpreter,
     Arguments rest{{given.begin() + static_cast<ptrdiff_t>(used) + 1, given.end()},
                    arguments.named};
     return test->holds(interpreter, tested, rest) == wanted;
-  });
+  };
+  return make_generator(interpreter, value.depth(), open_if_true(interpreter, value), chooses);
 }
 
 Value select(Interpreter& interpreter, const Value& value, const Arguments& arguments) {
@@ -147,10 +153,7 @@ Value reject_attribute(Interpreter& interpreter, const Value& value, const Argum
   return choose(interpreter, value, arguments, true, false);
 }
 
-Value batch(Interpreter& interpreter, const Value& value, const Arguments& arguments) {
-  auto bound = bind_arguments("batch", arguments, {"linecount", "fill_with"}, 1);
-  int64_t size = require_integer(bound[0], "batch");
-  Heap& heap = interpreter.heap();
+std::vector<Value> batches_of(Heap& heap, const Value& value, int64_t size, const Value& filler) {
   std::vector<Value> batches, current;
   for_each(heap, value, [&](const Value& item) {
     if (static_cast<int64_t>(current.size()) == size) {
@@ -158,35 +161,47 @@ Value batch(Interpreter& interpreter, const Value& value, const Arguments& argum
     }
     current.push_back(item);
   });
-  if (!current.empty()) {
-    bool fills = !bound[1].is_missing() && !bound[1].is_none();
-    heap.check_items(fills ? size : 0);
-    while (fills && static_cast<int64_t>(current.size()) < size) current.push_back(bound[1]);
-    batches.push_back(heap.list(std::move(current)));
+  if (current.empty()) return batches;
+  if (!filler.is_missing() && !filler.is_none()) {
+    heap.check_items(size);
+    while (static_cast<int64_t>(current.size()) < size) current.push_back(filler);
   }
-  return generator_of(interpreter, std::move(batches));
+  batches.push_back(heap.list(std::move(current)));
+  return batches;
+}
+
+std::vector<Value> slices_of(Heap& heap, const Value& value, int64_t count, const Value& filler) {
+  std::vector<Value> sequence = collect(heap, value);
+  if (count == 0) fail("slice: division by zero");
+  heap.check_items(count);
+  std::vector<Value> slices;
+  auto size = static_cast<int64_t>(sequence.size());
+  int64_t begin = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    bool has_extra = i < size % count;
+    int64_t end = begin + size / count + (has_extra ? 1 : 0);
+    std::vector<Value> part(sequence.begin() + begin, sequence.begin() + end);
+    if (!filler.is_missing() && !filler.is_none() && !has_extra) part.push_back(filler);
+    slices.push_back(heap.list(std::move(part)));
+    begin = end;
+  }
+  return slices;
+}
+
+Value batch(Interpreter& interpreter, const Value& value, const Arguments& arguments) {
+  auto bound = bind_arguments("batch", arguments, {"linecount", "fill_with"}, 1);
+  return make_generator(interpreter, value.depth() + 1, [=, &heap = interpreter.heap()] {
+    int64_t size = require_integer(bound[0], "batch");
+    return iterate(heap, heap.list(batches_of(heap, value, size, bound[1])));
+  });
 }
 
 Value slice_filter(Interpreter& interpreter, const Value& value, const Arguments& arguments) {
   auto bound = bind_arguments("slice", arguments, {"slices", "fill_with"}, 1);
-  int64_t num_slices = require_integer(bound[0], "slice");
-  Heap& heap = interpreter.heap();
-  std::vector<Value> sequence = collect(heap, value);
-  if (num_slices == 0) fail("slice: division by zero");
-  heap.check_items(num_slices);
-  std::vector<Value> slices;
-  auto size = static_cast<int64_t>(sequence.size());
-  int64_t begin = 0;
-  for (int64_t i = 0; i < num_slices; ++i) {
-    bool has_extra = i < size % num_slices;
-    int64_t end = begin + size / num_slices + (has_extra ? 1 : 0);
-    std::vector<Value> part(sequence.begin() + begin, sequence.begin() + end);
-    bool fills = !bound[1].is_missing() && !bound[1].is_none() && !has_extra;
-    if (fills) part.push_back(bound[1]);
-    slices.push_back(heap.list(std::move(part)));
-    begin = end;
-  }
-  return generator_of(interpreter, std::move(slices));
+  return make_generator(interpreter, value.depth() + 1, [=, &heap = interpreter.heap()] {
+    int64_t count = require_integer(bound[0], "slice");
+    return iterate(heap, heap.list(slices_of(heap, value, count, bound[1])));
+  });
 }
 
 Value attribute(Interpreter& interpreter, const Value& value, const Arguments& arguments) {

@@ -64,17 +64,18 @@ Value unique(Interpreter& interpreter, const Value& value, const Arguments& argu
   auto bound = bind_arguments("unique", arguments, {"case_sensitive", "attribute"});
   auto seen = std::make_shared<Dict>();
   AttributePath path(interpreter, bound[1]);
-  // Without the check of make_generator for false sources, which `unique` does not have.
   Heap& heap = interpreter.heap();
-  Value source = truth(value) ? value : Value::of(iterate(heap, value));
-  return make_generator(
-      interpreter, source, [=, &interpreter, is_case_sensitive = truth(bound[0])](Value& item) {
-        Value key = fold(interpreter, path.get(item), is_case_sensitive);
-        size_t before = seen->entries().size();
-        interpreter.heap().check_items(static_cast<int64_t>(before));
-        seen->set(interpreter.heap(), key, Value::none());
-        return seen->entries().size() > before;
-      });
+  auto open = [&heap, value] { return iterate(heap, value); };
+  return make_generator(interpreter,
+                        value.depth(),
+                        open,
+                        [=, &interpreter, is_case_sensitive = truth(bound[0])](Value& item) {
+                          Value key = fold(interpreter, path.get(item), is_case_sensitive);
+                          size_t before = seen->entries().size();
+                          interpreter.heap().check_items(static_cast<int64_t>(before));
+                          seen->set(interpreter.heap(), key, Value::none());
+                          return seen->entries().size() > before;
+                        });
 }
 
 Value extreme(Interpreter& interpreter,

@@ -60,7 +60,7 @@ Value center(Interpreter& interpreter, const Value& value, const Arguments& argu
 Value title(Interpreter& interpreter, const Value& value, const Arguments& arguments) {
   bind_arguments("title", arguments, {});
   Value source = soft_text(interpreter, value);
-  interpreter.heap().step_bytes(source.text().size());
+  interpreter.heap().step_characters(source.text().size());
   auto is_boundary = [](char32_t c) {
     return c == '-' || c == '(' || c == '{' || c == '[' || c == '<' || is_space(c);
   };
@@ -126,7 +126,7 @@ Value indent(Interpreter& interpreter, const Value& value, const Arguments& argu
     indentation.assign(static_cast<size_t>(std::max<int64_t>(width, 0)), ' ');
   }
   bool indents_blank = truth(bound[2]);
-  heap.step_bytes(value.text().size());
+  heap.step_characters(value.text().size());
   std::string text = value.text() + "\n";  // So that a line end at the end begins a last line.
   std::string out = truth(bound[1]) ? indentation : "";
   bool is_first = true;
@@ -144,7 +144,6 @@ Value indent(Interpreter& interpreter, const Value& value, const Arguments& argu
 
 Value truncate(Interpreter& interpreter, const Value& value, const Arguments& arguments) {
   auto bound = bind_arguments("truncate", arguments, {"length", "killwords", "end", "leeway"});
-  if (!value.is_string()) fail("truncate: expected text, found {}", value.type_name());
   if (!bound[2].is_missing() && !bound[2].is_string()) fail("truncate: 'end' must be text");
   std::string ending = bound[2].is_missing() ? "..." : bound[2].text();
   auto ending_size = static_cast<int64_t>(count_characters(ending));
@@ -153,8 +152,9 @@ Value truncate(Interpreter& interpreter, const Value& value, const Arguments& ar
   int64_t leeway = has_leeway ? require_integer(bound[3], "truncate") : 5;
   if (length < ending_size) fail("truncate: length {} is shorter than the end", length);
   if (leeway < 0) fail("truncate: leeway {} is negative", leeway);
+  if (jinja::length(value) - leeway <= length) return value;  // Whatever it is.
+  if (!value.is_string()) fail("truncate: expected text, found {}", value.type_name());
   const String& s = value.string();
-  if (static_cast<int64_t>(s.num_characters) - leeway <= length) return value;
   std::string text =
       s.text.substr(0, byte_of_character(s, static_cast<size_t>(length - ending_size)));
   if (!truth(bound[1])) text = text.substr(0, text.rfind(' '));
@@ -165,7 +165,9 @@ Value word_count(Interpreter& interpreter, const Value& value, const Arguments& 
   bind_arguments("wordcount", arguments, {});
   int64_t count = 0;
   bool in_word = false;
-  for_each_character(soft_text(interpreter, value).text(), [&](char32_t c) {
+  Value source = soft_text(interpreter, value);
+  interpreter.heap().step_characters(source.text().size());
+  for_each_character(source.text(), [&](char32_t c) {
     count += !in_word && is_word(c);
     in_word = is_word(c);
   });
@@ -189,8 +191,9 @@ Value format(Interpreter& interpreter, const Value& value, const Arguments& argu
 }
 
 std::string quote_url(Heap& heap, const Value& value, bool for_query) {
-  std::string out;
-  for (char c : to_text(heap, value)) {
+  std::string out, text = to_text(heap, value);
+  heap.step_characters(text.size());
+  for (char c : text) {
     bool is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                     c == '_' || c == '.' || c == '-' || c == '~' || (c == '/' && !for_query);
     if (is_plain) {

@@ -28,6 +28,8 @@ class Heap {
   }
   /// Steps for reading or writing that many bytes.
   void step_bytes(size_t bytes) { step(1 + static_cast<int64_t>(bytes / kBytesPerStep)); }
+  /// Steps for looking at each character of that many bytes.
+  void step_characters(size_t bytes) { step(1 + static_cast<int64_t>(bytes / kCharactersPerStep)); }
   /// Fails if a string of that many bytes may not exist.
   void check_bytes(int64_t bytes) const {
     if (bytes > limits_.max_output_bytes) [[unlikely]]
@@ -60,6 +62,7 @@ class Heap {
   friend class Shared;
   // A render of B steps may write 64 B bytes: as long as evaluating B nodes, roughly.
   static constexpr size_t kBytesPerStep = 64;
+  static constexpr size_t kCharactersPerStep = 8;
   // All live values together may take this many times what one of them may.
   static constexpr int64_t kLiveFactor = 4;
 

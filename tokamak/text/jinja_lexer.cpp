@@ -136,7 +136,7 @@ class Lexer {
       add_text(before_tag(rest().substr(0, tag - pos_), source_[tag + 2], true));
       return advance(tag - pos_ + size);
     }
-    fail("the raw block is not closed");
+    if (pos_ < source_.size()) fail("the raw block is not closed");
   }
 
   void read_comment() {
@@ -146,7 +146,7 @@ class Lexer {
       size_t size = end_size(std::string_view(source_).substr(begin), "#}", true, true);
       return advance(begin - pos_ + size);
     }
-    fail("the comment is not closed");
+    if (pos_ < source_.size()) fail("the comment is not closed");
   }
 
   void read_tag(bool is_variable) {

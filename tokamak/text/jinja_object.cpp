@@ -203,6 +203,21 @@ Value Range::item(Heap&, const Value& key) const {
   return index < 0 || index >= count_ ? Value() : Value::integer(at(index));
 }
 
+Value Range::slice(Heap& heap, int64_t start, int64_t stop, int64_t step, int64_t count) const {
+  // The ends may lie one step outside.
+  auto checked = [&](int64_t index) {
+    int64_t value;
+    if (__builtin_mul_overflow(index, step_, &value) ||
+        __builtin_add_overflow(value, start_, &value)) {
+      fail("the result does not fit 64 bits");
+    }
+    return value;
+  };
+  int64_t stride;
+  if (__builtin_mul_overflow(step, step_, &stride)) fail("the result does not fit 64 bits");
+  return Value::of(heap.make<Range>(0, checked(start), checked(stop), stride, count));
+}
+
 std::shared_ptr<Iterator> Range::iterate(Heap& heap, bool reversed) {
   if (!reversed || count_ == 0) return heap.make<RangeIterator>(1, heap, start_, step_, count_);
   return heap.make<RangeIterator>(1, heap, at(count_ - 1), -step_, count_);

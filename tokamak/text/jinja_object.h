@@ -70,6 +70,8 @@ class Range : public Object {
   bool is_sequence() const override { return true; }
   std::shared_ptr<Iterator> iterate(Heap& heap, bool reversed) override;
   int64_t at(int64_t index) const { return start_ + index * step_; }
+  /// The elements from index `start` to `stop` in steps, as a range.
+  Value slice(Heap& heap, int64_t start, int64_t stop, int64_t step, int64_t count) const;
 
  private:
   int64_t start_, stop_, step_, count_;

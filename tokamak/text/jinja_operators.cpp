@@ -237,8 +237,8 @@ Value plus(const Value& value) {
 Value slice(
     Heap& heap, const Value& value, const Value& start, const Value& stop, const Value& step) {
   if (value.is_undefined()) fail("{}", value.undefined_reason());
-  bool is_range = value.as<Range>() != nullptr;
-  if (!value.is_string() && !value.is_sequence() && !is_range) {
+  auto* whole_range = value.as<Range>();
+  if (!value.is_string() && !value.is_sequence() && !whole_range) {
     fail("'{}' object cannot be sliced", value.type_name());
   }
   auto index = [](const Value& part) -> std::optional<int64_t> {
@@ -248,6 +248,9 @@ Value slice(
     return part.as_integer();
   };
   SliceRange range = slice_range(index(start), index(stop), index(step).value_or(1), length(value));
+  if (whole_range) {
+    return whole_range->slice(heap, range.start, range.stop, range.step, range.count);
+  }
   if (value.is_string()) {
     const String& s = value.string();
     if (range.step == 1) {
@@ -256,7 +259,7 @@ Value slice(
       size_t end = byte_of_character(s, static_cast<size_t>(range.start + range.count));
       return heap.string(range.count > 0 ? s.text.substr(begin, end - begin) : "", s.is_markup);
     }
-    heap.step_bytes(s.text.size());
+    heap.step_characters(s.text.size());
     std::u32string characters;
     characters.reserve(s.num_characters);
     for_each_character(s.text, [&](char32_t c) { characters += c; });
@@ -270,9 +273,7 @@ Value slice(
   heap.check_items(range.count);
   items.reserve(static_cast<size_t>(range.count));
   for (int64_t i = 0; i < range.count; ++i) {
-    int64_t at = range.start + i * range.step;
-    items.push_back(is_range ? Value::integer(value.as<Range>()->at(at))
-                             : value.items()[static_cast<size_t>(at)]);
+    items.push_back(value.items()[static_cast<size_t>(range.start + i * range.step)]);
   }
   return value.is(Kind::kTuple) ? heap.tuple(std::move(items)) : heap.list(std::move(items));
 }

@@ -203,7 +203,7 @@ void append_repr(Heap& heap, std::string& out, const Value& value, int depth) {
       out += float_repr(value.as_float());
       break;
     case Kind::kString:
-      heap.step_bytes(value.text().size());
+      heap.step_characters(value.text().size());
       if (value.string().is_markup) out += "Markup(";
       append_quoted(heap, out, value.text());
       if (value.string().is_markup) out += ')';
@@ -269,7 +269,7 @@ void append_json(
       out += json_float(value.as_float());
       break;
     case Kind::kString:
-      heap.step_bytes(value.text().size());
+      heap.step_characters(value.text().size());
       append_json_text(heap, out, value.text(), style.ensure_ascii);
       break;
     case Kind::kList:

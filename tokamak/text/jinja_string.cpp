@@ -210,14 +210,14 @@ SliceRange slice_range(std::optional<int64_t> start,
   };
   int64_t from = clamp(start, step < 0 ? highest : lowest);
   int64_t to = clamp(stop, step < 0 ? lowest : highest);
-  // Steps beyond the number of elements select what the number itself does, and cannot overflow.
-  step = std::clamp(step, -count - 1, count + 1);
+  step = std::max(step, -INT64_MAX);  // The one step that cannot be negated.
   int64_t span = step < 0 ? from - to : to - from;
   int64_t stride = step < 0 ? -step : step;
-  return {from, step, span <= 0 ? 0 : (span + stride - 1) / stride};
+  return {from, to, step, span <= 0 ? 0 : (span - 1) / stride + 1};
 }
 
-std::string escape_html(const Heap& heap, std::string_view text) {
+std::string escape_html(Heap& heap, std::string_view text) {
+  heap.step_characters(text.size());
   std::string out;
   for (char c : text) {
     switch (c) {

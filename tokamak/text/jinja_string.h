@@ -74,7 +74,7 @@ size_t count_characters(std::string_view text);
 
 /// The characters that slice [start:stop:step] of `count` elements selects. Python's rules.
 struct SliceRange {
-  int64_t start = 0, step = 1, count = 0;
+  int64_t start = 0, stop = 0, step = 1, count = 0;
 };
 SliceRange slice_range(std::optional<int64_t> start,
                        std::optional<int64_t> stop,
@@ -82,6 +82,6 @@ SliceRange slice_range(std::optional<int64_t> start,
                        int64_t count);
 
 /// The text with & < > " ' as HTML entities.
-std::string escape_html(const Heap& heap, std::string_view text);
+std::string escape_html(Heap& heap, std::string_view text);
 
 }  // namespace tokamak::text::jinja

@@ -31,11 +31,22 @@ std::string map_case(std::string_view text, Mapping mapping) {
   return out;
 }
 
+bool is_lower(char32_t c) {
+  if (c < 0x80) return c >= 'a' && c <= 'z';
+  return u_hasBinaryProperty(static_cast<UChar32>(c), UCHAR_LOWERCASE);
+}
+
+bool is_upper(char32_t c) {
+  if (c < 0x80) return c >= 'A' && c <= 'Z';
+  return u_hasBinaryProperty(static_cast<UChar32>(c), UCHAR_UPPERCASE);
+}
+
+bool is_title_letter(char32_t c) {
+  return c >= 0x80 && u_charType(static_cast<UChar32>(c)) == U_TITLECASE_LETTER;
+}
+
 bool is_cased(char32_t c) {
-  auto character = static_cast<UChar32>(c);
-  return u_hasBinaryProperty(character, UCHAR_LOWERCASE) ||
-         u_hasBinaryProperty(character, UCHAR_UPPERCASE) ||
-         u_charType(character) == U_TITLECASE_LETTER;
+  return is_lower(c) || is_upper(c) || is_title_letter(c);
 }
 
 std::string text_of(char32_t c) {
@@ -76,12 +87,11 @@ bool is_any_number(char32_t c) {
 }
 
 // islower and isupper: some character is cased, and none is cased otherwise.
-bool all_cased(std::string_view text, UProperty wanted, UProperty refused) {
+bool all_cased(std::string_view text, bool (*is_wanted)(char32_t), bool (*is_refused)(char32_t)) {
   bool found = false, other = false;
   for_each_character(text, [&](char32_t c) {
-    auto character = static_cast<UChar32>(c);
-    found |= static_cast<bool>(u_hasBinaryProperty(character, wanted));
-    other |= u_hasBinaryProperty(character, refused) || u_charType(character) == U_TITLECASE_LETTER;
+    found |= is_wanted(c);
+    other |= is_refused(c) || is_title_letter(c);
   });
   return found && !other;
 }
@@ -89,10 +99,7 @@ bool all_cased(std::string_view text, UProperty wanted, UProperty refused) {
 bool is_title(std::string_view text) {
   bool found = false, valid = true, after_cased = false;
   for_each_character(text, [&](char32_t c) {
-    auto character = static_cast<UChar32>(c);
-    bool begins = u_hasBinaryProperty(character, UCHAR_UPPERCASE) ||
-                  u_charType(character) == U_TITLECASE_LETTER;
-    bool continues = u_hasBinaryProperty(character, UCHAR_LOWERCASE);
+    bool begins = is_upper(c) || is_title_letter(c), continues = is_lower(c);
     if (begins) valid &= !after_cased;
     if (continues) valid &= after_cased;
     after_cased = begins || continues;
@@ -138,9 +145,7 @@ std::string to_lower(std::string_view text) {
 std::string swap_case(std::string_view text) {
   std::string out;
   for_each_character(text, [&](char32_t c) {
-    bool is_upper = u_hasBinaryProperty(static_cast<UChar32>(c), UCHAR_UPPERCASE);
-    bool is_lower = u_hasBinaryProperty(static_cast<UChar32>(c), UCHAR_LOWERCASE);
-    out += is_upper ? to_lower(text_of(c)) : is_lower ? to_upper(text_of(c)) : text_of(c);
+    out += is_upper(c) ? to_lower(text_of(c)) : is_lower(c) ? to_upper(text_of(c)) : text_of(c);
   });
   return out;
 }
@@ -185,9 +190,9 @@ bool has_property(std::string_view text, TextProperty property) {
     case TextProperty::kSpace:
       return all_of(text, is_space);
     case TextProperty::kLower:
-      return all_cased(text, UCHAR_LOWERCASE, UCHAR_UPPERCASE);
+      return all_cased(text, is_lower, is_upper);
     case TextProperty::kUpper:
-      return all_cased(text, UCHAR_UPPERCASE, UCHAR_LOWERCASE);
+      return all_cased(text, is_upper, is_lower);
     case TextProperty::kTitle:
       return is_title(text);
     case TextProperty::kAscii:

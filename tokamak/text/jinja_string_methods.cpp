@@ -36,14 +36,14 @@ Value like(Interpreter& interpreter, const Value& self, std::string text) {
 template <std::string (*kMap)(std::string_view)>
 Value map_text(Interpreter& interpreter, const Value& self, const Arguments& arguments) {
   bind_arguments("the string method", arguments, {});
-  interpreter.heap().step_bytes(self.text().size());
+  interpreter.heap().step_characters(self.text().size());
   return like(interpreter, self, kMap(self.text()));
 }
 
 template <TextProperty kProperty>
 Value test_text(Interpreter& interpreter, const Value& self, const Arguments& arguments) {
   bind_arguments("the string method", arguments, {});
-  interpreter.heap().step_bytes(self.text().size());
+  interpreter.heap().step_characters(self.text().size());
   return Value::boolean(has_property(self.text(), kProperty));
 }
 
@@ -53,7 +53,7 @@ Value strip_text(Interpreter& interpreter, const Value& self, const Arguments& a
   Value chars = bind_arguments("strip", arguments, {"chars"})[0];
   std::optional<std::string_view> set;
   if (!chars.is_missing() && !chars.is_none()) set = text_argument(chars, "strip");
-  interpreter.heap().step_bytes(self.text().size() + (set ? set->size() : 0));
+  if (set) interpreter.heap().step_characters(self.text().size() + set->size());
   return like(interpreter, self, std::string(strip(self.text(), kSide, set)));
 }
 
@@ -62,7 +62,8 @@ Value split_text(Interpreter& interpreter, const Value& self, const Arguments& a
   auto bound = bind_arguments("split", arguments, {"sep", "maxsplit"});
   std::optional<std::string_view> separator;
   if (!bound[0].is_missing() && !bound[0].is_none()) separator = text_argument(bound[0], "split");
-  interpreter.heap().step_bytes(self.text().size());
+  separator ? interpreter.heap().step_bytes(self.text().size())
+            : interpreter.heap().step_characters(self.text().size());
   std::vector<Value> parts;
   for (std::string_view part :
        split(self.text(), separator, integer_argument(bound[1], -1, "split"), kFromRight)) {
@@ -73,7 +74,7 @@ Value split_text(Interpreter& interpreter, const Value& self, const Arguments& a
 
 Value split_text_lines(Interpreter& interpreter, const Value& self, const Arguments& arguments) {
   auto bound = bind_arguments("splitlines", arguments, {"keepends"});
-  interpreter.heap().step_bytes(self.text().size());
+  interpreter.heap().step_characters(self.text().size());
   std::vector<Value> lines;
   for (std::string_view line : split_lines(self.text(), truth(bound[0]))) {
     lines.push_back(like(interpreter, self, std::string(line)));
@@ -252,6 +253,7 @@ Value expand_tabs(Interpreter& interpreter, const Value& self, const Arguments& 
       integer_argument(bind_arguments("expandtabs", arguments, {"tabsize"})[0], 8, "expandtabs");
   Heap& heap = interpreter.heap();
   heap.check_bytes(size);
+  heap.step_characters(self.text().size());
   std::string out;
   int64_t column = 0;
   for_each_character(self.text(), [&](char32_t c) {

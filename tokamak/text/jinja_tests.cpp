@@ -72,7 +72,9 @@ bool is_escaped(const Value& value) {
 template <TextProperty kProperty>
 bool has_case(Interpreter& interpreter, const Value& value, const Arguments& arguments) {
   bind_arguments("the test", arguments, {});
-  return has_property(to_text(interpreter.heap(), value), kProperty);
+  std::string text = to_text(interpreter.heap(), value);
+  interpreter.heap().step_characters(text.size());
+  return has_property(text, kProperty);
 }
 
 bool has_remainder(Interpreter& interpreter, const Value& value, int64_t divisor, int64_t rest) {
@@ -126,12 +128,14 @@ bool is_greater_or_equal(Interpreter& interpreter, const Value& value, const Arg
   return found == Order::kGreater || found == Order::kEqual;
 }
 
-bool is_filter(Interpreter&, const Value& value, const Arguments& arguments) {
+bool is_filter(Interpreter& interpreter, const Value& value, const Arguments& arguments) {
   bind_arguments("filter", arguments, {});
+  hash_value(interpreter.heap(), value);
   return value.is_string() && find_filter(value.text());
 }
-bool is_test(Interpreter&, const Value& value, const Arguments& arguments) {
+bool is_test(Interpreter& interpreter, const Value& value, const Arguments& arguments) {
   bind_arguments("test", arguments, {});
+  hash_value(interpreter.heap(), value);
   return value.is_string() && find_test(value.text());
 }
 
