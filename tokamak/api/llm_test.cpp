@@ -54,7 +54,7 @@ class LlmTest : public testing::Test {
 TEST_F(LlmTest, a_checkpoint_answers_and_the_second_opening_takes_the_cached_engine) {
   auto llm = Llm::open(model_, options());
   ASSERT_TRUE(llm.ok()) << llm.error().text();
-  auto stream = (*llm)->submit(request(**llm, "Once upon a time", 20)).value();
+  auto stream = (*llm)->submit(request(**llm, "Once upon a time", 22)).value();
   EXPECT_EQ(read(*stream), ", there was a little girl named Lily. She loved to play outside in");
   ASSERT_TRUE(fs::exists(cache_ / "engines"));
   auto again = Llm::open(model_, options());

@@ -29,6 +29,9 @@ struct Request {
   int priority = 0;                   ///< Higher goes first. [-100, 100]
   std::optional<TimePoint> deadline;  ///< Ends the request wherever it is, kDeadline.
   bool skip_special_tokens = true;    ///< In the text of the answer.
+  int64_t n = 1;  ///< Answers to the prompt. Seeds: that of the sampling, plus the answer's
+                  ///< index. [1, 128]
+  std::string cache_salt;  ///< Requests share cached pages only with those of the same salt.
 };
 
 enum class FinishReason {
@@ -66,7 +69,8 @@ struct Finish {
   StopReason stop_reason;
   Usage usage;
   Timing timing;
-  std::optional<Error> error;  ///< With kError.
+  double cumulative_logprob = 0;  ///< Of the answer, if SamplingParams::logprobs >= 0.
+  std::optional<Error> error;     ///< With kError.
 };
 
 /// The logprobs of one token of the answer, if SamplingParams::logprobs asks for them.
@@ -75,12 +79,16 @@ struct TokenLogprobs {
   std::vector<runtime::TokenLogprob> top;  ///< Best first.
 };
 
-/// What is new since the response before it. The texts of all responses joined are the answer.
+/// What is new in one answer since the response before it. The texts of all responses of one index
+/// joined are the answer.
 struct Response {
+  int64_t index = 0;            ///< Which of Request::n answers.
   std::vector<int32_t> tokens;  ///< Stop and end tokens too.
   std::string text;  ///< Whole characters; lags behind `tokens` while a stop text may be beginning.
-  std::vector<TokenLogprobs> logprobs;  ///< One a token, or none.
-  std::optional<Finish> finish;         ///< Of the last response.
+  std::vector<TokenLogprobs> logprobs;         ///< One a token, or none.
+  std::vector<TokenLogprobs> prompt_logprobs;  ///< In the first response of index 0, if they were
+                                               ///< asked for: of prompt tokens 1, 2, …
+  std::optional<Finish> finish;                ///< Of the last response of this index.
 };
 
 /// What the executor refuses before it queues a request: an empty or overlong prompt, ids and

@@ -11,6 +11,12 @@
 
 namespace tokamak::runtime {
 
+/// Added to a token's logit before everything else.
+struct LogitBias {
+  int32_t token = 0;
+  float bias = 0;  ///< [-100, 100]
+};
+
 /// Settings of one request. The order of effect: penalties, temperature, top-k, top-p, min-p, draw.
 /// Repetition is defined as in Hugging Face transformers, then frequency and presence as in vLLM.
 /// Temperature, top-k, top-p and min-p as in transformers, each on what the one before left (vLLM
@@ -38,6 +44,12 @@ struct SamplingParams {
   std::vector<std::string>
       stop;  ///< The answer ends before any of these texts. At most 16, not empty.
   std::vector<int64_t> stop_token_ids;  ///< The answer ends with any of these tokens. At most 128.
+  bool include_stop_str_in_output = false;  ///< The answer ends after the stop text, not before it.
+  std::vector<LogitBias> logit_bias;        ///< At most 1024, each token once.
+  /// Sequences of tokens that the answer never completes. At most 128 of at most 64 tokens.
+  std::vector<std::vector<int32_t>> bad_words;
+  std::vector<int32_t> allowed_token_ids;  ///< Only these may be chosen; empty: all.
+  int64_t prompt_logprobs = -1;  ///< As `logprobs`, for each prompt token but the first. <= 20
   static constexpr auto kFields =
       std::tuple{Field{"temperature", &SamplingParams::temperature},
                  Field{"top_k", &SamplingParams::top_k},
