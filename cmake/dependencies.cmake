@@ -33,7 +33,6 @@ endfunction()
 
 tokamak_library(pcre2 libpcre2-8 pcre2-8)
 tokamak_library(icu icu-uc icuuc icudata)
-tokamak_library(sentencepiece sentencepiece sentencepiece)
 tokamak_library(highway libhwy hwy)
 tokamak_library(xxhash libxxhash xxhash)
 

@@ -43,6 +43,29 @@ bool has_tokenizer(const fs::path& folder) {
   return false;
 }
 
+/// The sampling settings of a folder's generation_config.json. Errors: corrupt (not JSON), invalid
+/// (a setting of another type or out of range).
+Result<runtime::SamplingParams> read_sampling_defaults(const fs::path& folder, int64_t vocab_size) {
+  runtime::SamplingParams params;
+  fs::path path = folder / "generation_config.json";
+  if (!fs::exists(path)) return params;
+  TKM_ASSIGN(std::string content, base::read_file(path, 16 << 20));
+  TKM_ASSIGN(Json config, base::parse_json(content, path.string()));
+  auto take = [&](std::string_view key, float& to) -> Result<void> {
+    TKM_ASSIGN(double value, base::get_number(config, key, to));
+    to = static_cast<float>(value);
+    return {};
+  };
+  TKM_RETURN_IF_ERROR(take("temperature", params.temperature));
+  TKM_RETURN_IF_ERROR(take("top_p", params.top_p));
+  TKM_RETURN_IF_ERROR(take("min_p", params.min_p));
+  TKM_RETURN_IF_ERROR(take("repetition_penalty", params.repetition_penalty));
+  TKM_ASSIGN(params.top_k, base::get_int(config, "top_k", params.top_k));
+  if (auto fine = params.validate(vocab_size); !fine.ok())
+    return base::invalid(fmt::format("{}: {}", path.string(), fine.error().message));
+  return params;
+}
+
 }  // namespace
 
 Result<void> Llm::load_text(const fs::path& folder) {
@@ -73,6 +96,8 @@ Result<std::unique_ptr<Llm>> Llm::open(const fs::path& model, const OpenOptions&
 
   begin = std::chrono::steady_clock::now();
   TKM_RETURN_IF_ERROR(llm->load_text(tokenizer_folder(engine)));
+  TKM_ASSIGN(llm->sampling_defaults_,
+             read_sampling_defaults(tokenizer_folder(engine), engine.plan.vocab_size));
   llm->times_.text = seconds_since(begin);
 
   begin = std::chrono::steady_clock::now();

@@ -48,6 +48,9 @@ class Llm {
   /// Errors: unsupported (the model has no template), invalid (what the template refuses).
   Result<std::vector<int32_t>> encode_chat(const Json& messages) const;
   bool has_chat_template() const { return chat_template_.has_value(); }
+  /// What the model's generation_config.json sets of temperature, top_k, top_p, min_p and
+  /// repetition_penalty, over our defaults.
+  const runtime::SamplingParams& sampling_defaults() const { return sampling_defaults_; }
 
   const engine::Manifest& manifest() const { return manifest_; }
   const text::Tokenizer* tokenizer() const { return tokenizer_.get(); }
@@ -63,6 +66,7 @@ class Llm {
   OpenTimes times_;
   std::shared_ptr<const text::Tokenizer> tokenizer_;
   std::optional<text::ChatTemplate> chat_template_;
+  runtime::SamplingParams sampling_defaults_;
   Json template_variables_ = Json::object();  ///< bos_token, eos_token, …
   std::unique_ptr<executor::Executor> executor_;
 };

@@ -125,6 +125,23 @@ TEST_F(LlmTest, a_truncated_checkpoint_names_file_and_tensor) {
   EXPECT_THAT(llm.error().message, HasSubstr("is it truncated?"));
 }
 
+TEST_F(LlmTest, the_models_generation_config_gives_the_defaults_of_sampling) {
+  fs::create_directories(cache_);
+  fs::copy(model_, cache_ / "model");
+  auto write = [&](std::string_view text) {
+    return base::write_file_atomic(cache_ / "model/generation_config.json", text).ok();
+  };
+  ASSERT_TRUE(write(R"({"temperature": 0.6, "top_k": 20, "top_p": 0.95})"));
+  auto llm = Llm::open(cache_ / "model", options()).value();
+  EXPECT_EQ(llm->sampling_defaults().temperature, 0.6f);
+  EXPECT_EQ(llm->sampling_defaults().top_k, 20);
+  EXPECT_EQ(llm->sampling_defaults().top_p, 0.95f);
+  EXPECT_EQ(llm->sampling_defaults().min_p, 0);
+  ASSERT_TRUE(write(R"({"top_p": 1.5})"));
+  EXPECT_THAT(Llm::open(cache_ / "model", options()).error().message,
+              HasSubstr("generation_config.json: top_p is 1.5, must be"));
+}
+
 TEST_F(LlmTest, bad_requests_are_refused_with_the_field_and_the_limit) {
   auto llm = Llm::open(model_, options()).value();
   auto error = [&](executor::Request bad) { return llm->submit(std::move(bad)).error().message; };

@@ -60,6 +60,8 @@ TEST(Json, typed_members_say_what_was_found) {
   Json json = *parse_json(R"({"a": "text", "b": 3, "c": null})", "x");
   EXPECT_EQ(get_int(json, "b").value(), 3);
   EXPECT_EQ(get_int(json, "c", 7).value(), 7);
+  EXPECT_EQ(get_int(*parse_json(R"({"a": 1e300})", "x"), "a").error().message,
+            "'a' must be an integer, but is number (1e+300)");
   EXPECT_EQ(get_int(json, "a").error().message, "'a' must be an integer, but is string (\"text\")");
   EXPECT_EQ(get_int(json, "d").error().message, "'d' is missing");
 }

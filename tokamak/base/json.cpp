@@ -74,7 +74,7 @@ Result<int64_t> get_int(const Json& object, std::string_view key, std::optional<
   if (value->is_number_integer()) return value->get<int64_t>();
   if (value->is_number_float()) {
     double number = value->get<double>();
-    if (number == static_cast<double>(static_cast<int64_t>(number)) && std::abs(number) < 9e15) {
+    if (std::abs(number) < 9e15 && number == static_cast<double>(static_cast<int64_t>(number))) {
       return static_cast<int64_t>(number);
     }
   }

@@ -68,13 +68,14 @@ class [[nodiscard]] Result {
     require();
     return std::get<0>(state_);
   }
-  T&& value() && {
+  /// By value: `for (auto& x : f().value())` holds what it walks over.
+  T value() && {
     require();
     return std::get<0>(std::move(state_));
   }
   T& operator*() & { return value(); }
   const T& operator*() const& { return value(); }
-  T&& operator*() && { return std::move(*this).value(); }
+  T operator*() && { return std::move(*this).value(); }
   T* operator->() { return &value(); }
   const T* operator->() const { return &value(); }
   const Error& error() const { return std::get<1>(state_); }

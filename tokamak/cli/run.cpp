@@ -15,9 +15,11 @@ struct RunFlags {
   ModelOptions model;
   SessionFlags session;
   runtime::SamplingParams sampling{.max_tokens = 256};
+  /// Where the model's own defaults hold if the user says nothing.
+  std::optional<float> temperature, top_p, min_p, repetition_penalty;
+  std::optional<int64_t> top_k;
   std::string prompt, prompt_file, system;
   bool chat = false;
-  bool raw = false;
   bool json = false;
   bool stats = false;
 };
@@ -128,13 +130,23 @@ Result<int> run_chat(api::Llm& llm, const RunFlags& flags) {
   return 0;
 }
 
-Result<int> run_run(const RunFlags& flags) {
+void take_defaults(RunFlags& flags, const runtime::SamplingParams& defaults) {
+  flags.sampling.temperature = flags.temperature.value_or(defaults.temperature);
+  flags.sampling.top_k = flags.top_k.value_or(defaults.top_k);
+  flags.sampling.top_p = flags.top_p.value_or(defaults.top_p);
+  flags.sampling.min_p = flags.min_p.value_or(defaults.min_p);
+  flags.sampling.repetition_penalty =
+      flags.repetition_penalty.value_or(defaults.repetition_penalty);
+}
+
+Result<int> run_run(RunFlags flags) {
   api::OpenOptions options;
   TKM_ASSIGN(options.build, flags.model.build_options());
   options.session = flags.session.options;
   if (options.session.kv_tokens == 0 && options.session.max_sequences == 64)
     options.session.max_sequences = 1;  // One conversation.
   TKM_ASSIGN(std::unique_ptr<api::Llm> llm, api::Llm::open(flags.model.model, options));
+  take_defaults(flags, llm->sampling_defaults());
   if (flags.stats) {
     const api::OpenTimes& t = llm->open_times();
     std::cerr << fmt::format(
@@ -173,19 +185,21 @@ void add_run(CLI::App& app) {
   flags->session.add_to(*verb);
   runtime::SamplingParams& s = flags->sampling;
   verb->add_option("-n,--max-tokens", s.max_tokens, "Longest answer")->capture_default_str();
-  verb->add_option("--temperature", s.temperature, "0 takes the most probable token each time")
-      ->capture_default_str();
-  verb->add_option("--top-k", s.top_k, "Keep the k most probable tokens; 0: all")
-      ->capture_default_str();
+  const std::string unless = "; default: the model's generation_config.json, else ";
+  verb->add_option("--temperature",
+                   flags->temperature,
+                   "0 takes the most probable token each time" + unless + "1");
   verb->add_option(
-          "--top-p", s.top_p, "Keep the smallest set of tokens of at least this probability")
-      ->capture_default_str();
-  verb->add_option("--min-p", s.min_p, "Drop tokens below this share of the highest probability")
-      ->capture_default_str();
+      "--top-k", flags->top_k, "Keep the k most probable tokens, 0 all" + unless + "0");
+  verb->add_option("--top-p",
+                   flags->top_p,
+                   "Keep the smallest set of tokens of at least this probability" + unless + "1");
+  verb->add_option("--min-p",
+                   flags->min_p,
+                   "Drop tokens below this share of the highest probability" + unless + "0");
   verb->add_option("--repetition-penalty",
-                   s.repetition_penalty,
-                   "Above 1: tokens seen before become less likely")
-      ->capture_default_str();
+                   flags->repetition_penalty,
+                   "Above 1: tokens seen before become less likely" + unless + "1");
   verb->add_option("--presence-penalty",
                    s.presence_penalty,
                    "Subtracted once for tokens of the answer so far")
