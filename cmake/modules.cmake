@@ -60,6 +60,19 @@ function(tokamak_module name)
   tokamak_test_programs(${name} "${tests}" "${benches}" tokamak_${name})
 endfunction()
 
+# The .cuh files under tokamak/<folder> become a table of strings in <target>.
+function(tokamak_embed_sources target folder)
+  file(GLOB_RECURSE files CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tokamak/${folder}/*.cuh)
+  set(output ${CMAKE_BINARY_DIR}/generated/${target}_sources.cpp)
+  add_custom_command(
+    OUTPUT ${output}
+    COMMAND ${CMAKE_COMMAND} -DFOLDER=${CMAKE_SOURCE_DIR}/tokamak/${folder} -DOUTPUT=${output} -P
+            ${CMAKE_SOURCE_DIR}/cmake/embed_sources.cmake
+    DEPENDS ${files} ${CMAKE_SOURCE_DIR}/cmake/embed_sources.cmake
+    VERBATIM)
+  target_sources(${target} PRIVATE ${output})
+endfunction()
+
 # A program from tokamak/<folder>; everything but its main.cpp is also linked into its tests.
 function(tokamak_program name folder)
   cmake_parse_arguments(ARG "" "" "MODULES;LINK" ${ARGN})

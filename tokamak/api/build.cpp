@@ -2,9 +2,9 @@
 #include "tokamak/api/build.h"
 
 #include <chrono>
-#include <cstdlib>
 
 #include "tokamak/base/fields.h"
+#include "tokamak/base/file.h"
 #include "tokamak/base/hash.h"
 #include "tokamak/base/log.h"
 #include "tokamak/compiler/emit.h"
@@ -118,11 +118,7 @@ bool is_current(const engine::Engine& engine) {
 }  // namespace
 
 fs::path cache_folder() {
-  if (const char* folder = std::getenv("TOKAMAK_CACHE_DIR"); folder && *folder) return folder;
-  if (const char* folder = std::getenv("XDG_CACHE_HOME"); folder && *folder)
-    return fs::path(folder) / "tokamak";
-  const char* home = std::getenv("HOME");
-  return fs::path(home && *home ? home : "/tmp") / ".cache" / "tokamak";
+  return base::cache_folder();
 }
 
 Result<engine::Engine> build_engine(const fs::path& checkpoint,

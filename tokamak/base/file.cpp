@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 
 #include <fcntl.h>
@@ -110,6 +111,14 @@ Result<void> make_folders(const std::filesystem::path& path) {
   std::filesystem::create_directories(path, code);
   if (code) return system_error("create the folder", path, code.value());
   return {};
+}
+
+std::filesystem::path cache_folder() {
+  if (const char* folder = std::getenv("TOKAMAK_CACHE_DIR"); folder && *folder) return folder;
+  if (const char* folder = std::getenv("XDG_CACHE_HOME"); folder && *folder)
+    return std::filesystem::path(folder) / "tokamak";
+  const char* home = std::getenv("HOME");
+  return std::filesystem::path(home && *home ? home : "/tmp") / ".cache" / "tokamak";
 }
 
 Result<MappedFile> MappedFile::open(const std::filesystem::path& path) {

@@ -27,6 +27,10 @@ Result<void> write_file_atomic(const std::filesystem::path& path, std::string_vi
 /// Creates the folder and its parents. Errors: io.
 Result<void> make_folders(const std::filesystem::path& path);
 
+/// Where this user's engines, timings and compiled kernels are kept: $TOKAMAK_CACHE_DIR, else
+/// $XDG_CACHE_HOME/tokamak, else ~/.cache/tokamak. It need not exist.
+std::filesystem::path cache_folder();
+
 /// A read-only mapping of a whole file. Movable; unmapped on destruction.
 class MappedFile {
  public:

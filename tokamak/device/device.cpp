@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokamak/device/device.h"
 
+#include <chrono>
+#include <cstring>
 #include <fstream>
 
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "tokamak/device/cpu/isa.h"
+#include "tokamak/device/cuda/cuda_device.h"
 
 namespace tokamak::device {
 namespace {
@@ -42,6 +45,9 @@ int64_t available_host_bytes() {
   }
   return static_cast<int64_t>(::sysconf(_SC_AVPHYS_PAGES)) * ::sysconf(_SC_PAGESIZE);
 }
+int64_t all_host_bytes() {
+  return static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGESIZE);
+}
 
 class HostDevice : public Device {
  public:
@@ -54,7 +60,29 @@ class HostDevice : public Device {
         "cpu {} {} {} threads", cpu_info().model, cpu_info().isa(), pool_.num_threads());
   }
   Result<Memory> allocate(int64_t bytes) override { return map_memory(bytes); }
+  Result<Memory> allocate_host(int64_t bytes) override { return map_memory(bytes); }
   int64_t free_bytes() const override { return available_host_bytes(); }
+  int64_t total_bytes() const override { return all_host_bytes(); }
+  bool host_accessible() const override { return true; }
+  void copy_to_device(void* to, const void* from, int64_t bytes) override {
+    std::memcpy(to, from, static_cast<size_t>(bytes));
+  }
+  void copy_to_host(void* to, const void* from, int64_t bytes) override {
+    std::memcpy(to, from, static_cast<size_t>(bytes));
+  }
+  void fill_bytes(void* to, uint8_t value, int64_t bytes) override {
+    std::memset(to, value, static_cast<size_t>(bytes));
+  }
+  Result<void> synchronize() override { return {}; }
+  Result<std::unique_ptr<Graph>> capture(const std::function<void()>&) override {
+    return std::unique_ptr<Graph>();
+  }
+  Result<double> time_us(const std::function<void()>& work) override {
+    auto begin = std::chrono::steady_clock::now();
+    work();
+    return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin)
+        .count();
+  }
   base::ThreadPool& pool() override { return pool_; }
 
  private:
@@ -71,10 +99,12 @@ Result<std::shared_ptr<Device>> open_device(Target target, int num_threads) {
     case Target::kReference:
     case Target::kCpu:
       return std::shared_ptr<Device>(std::make_shared<HostDevice>(target, num_threads));
-    case Target::kCuda:
-      break;
+    case Target::kCuda: {
+      TKM_ASSIGN(auto device, cuda::CudaDevice::open(0, num_threads));
+      return std::shared_ptr<Device>(std::move(device));
+    }
   }
-  return base::unsupported("the cuda target is not in this build", "use --target cpu");
+  return base::invalid(fmt::format("target {} does not exist", static_cast<int>(target)));
 }
 
 }  // namespace tokamak::device

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an engine runs on: memory, identity and the threads that drive it. A CUDA device adds
-// streams behind the same interface.
+// What an engine runs on: memory, copies, identity and the threads that drive it. Kernels and
+// copies of one device run in the order of their calls; on a GPU they return before they are done,
+// and failures show in the next synchronize().
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -37,6 +39,13 @@ class Memory {
   std::shared_ptr<void> owner_;
 };
 
+/// Kernels and copies recorded once and launched together.
+class Graph {
+ public:
+  virtual ~Graph() = default;
+  virtual void launch() = 0;
+};
+
 class Device {
  public:
   virtual ~Device() = default;
@@ -46,8 +55,27 @@ class Device {
   /// Zero-filled, aligned to 64 bytes at least, huge pages where the system gives them. Errors:
   /// out_of_memory with the numbers.
   virtual Result<Memory> allocate(int64_t bytes) = 0;
-  /// Bytes that an engine may use on this device now.
+  /// Host memory that copies may read or write while the host goes on; aligned like allocate()'s.
+  virtual Result<Memory> allocate_host(int64_t bytes) = 0;
+  /// Bytes that an engine may use on this device now, and that it has in all.
   virtual int64_t free_bytes() const = 0;
+  virtual int64_t total_bytes() const = 0;
+  /// The host reads and writes the device's memory by its addresses.
+  virtual bool host_accessible() const = 0;
+
+  /// The host's side must be left alone until synchronize(); from allocate_host() the call returns
+  /// at once.
+  virtual void copy_to_device(void* to, const void* from, int64_t bytes) = 0;
+  virtual void copy_to_host(void* to, const void* from, int64_t bytes) = 0;
+  virtual void fill_bytes(void* to, uint8_t value, int64_t bytes) = 0;
+  /// Waits until everything is done. Errors: the first failure since the last call; device, where
+  /// the device is lost for this process.
+  virtual Result<void> synchronize() = 0;
+  /// Records what `work` calls, without running it; null on targets where launching again costs as
+  /// much. Everything that `work` uses must have run before, and keep its address.
+  virtual Result<std::unique_ptr<Graph>> capture(const std::function<void()>& work) = 0;
+  /// Microseconds that the device takes for what `work` calls.
+  virtual Result<double> time_us(const std::function<void()>& work) = 0;
   /// Host threads for compute and for loading.
   virtual base::ThreadPool& pool() = 0;
 };

@@ -21,11 +21,27 @@ struct KernelDesc {
   std::vector<bool> weights;
 };
 
+/// The batch in device memory, for targets whose kernels read it there. Arrays keep their addresses
+/// from step to step, and a captured step is launched again with other contents, so a kernel
+/// chooses its grid by the bounds here and by the shapes of its values, never by Launch::batch.
+struct DeviceBatch {
+  /// num_sequences + 1 values: sequence s has the rows [first_rows[s], first_rows[s + 1]), maybe
+  /// none. Rows from first_rows[num_sequences] on are padding: they have no sequence, write no
+  /// cache, and what is computed for them is not read.
+  const int32_t* first_rows = nullptr;
+  const int32_t* contexts = nullptr;    ///< Cached tokens of each sequence before this step.
+  const int32_t* page_table = nullptr;  ///< [num_sequences, max_pages]
+  int32_t num_sequences = 0;
+  int32_t max_pages = 0;          ///< Pages of the longest sequence that there can be.
+  int32_t max_sequence_rows = 0;  ///< No sequence has more rows in this step; 1: decoding.
+};
+
 /// The values of one call. A weight that the tactic packs has its logical shape and the packed
 /// bytes at `data`.
 struct Launch {
   std::span<const TensorView> inputs, outputs;
-  const op::BatchView* batch = nullptr;
+  const op::BatchView* batch = nullptr;       ///< `layers` everywhere; `sequences` on the host.
+  const DeviceBatch* device_batch = nullptr;  ///< On targets with memory of their own.
   void* workspace = nullptr;  ///< As many bytes as workspace_bytes asked for these tokens and rows;
                               ///< 64-byte aligned.
 };
