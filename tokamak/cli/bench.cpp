@@ -186,6 +186,8 @@ void add_bench(CLI::App& app) {
           "--vary", throughput->options.vary, "Lengths are drawn from [len (1 - vary), len]")
       ->capture_default_str();
   verb->add_flag("--json", throughput->json, "Print the report as JSON");
+
+  add_bench_serve(*bench);
 }
 
 }  // namespace tokamak::cli
