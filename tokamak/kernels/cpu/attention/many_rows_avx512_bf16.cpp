@@ -75,9 +75,18 @@ void multiply(Product p, int64_t rows) {
     p.c += count * kVectors * 16;
     rows -= count;
   };
-  for (; rows >= kMost; advance(kMost)) product_tile<kVectors, kMost, kAccumulate>(p);
-  for (; rows >= 4; advance(4)) product_tile<kVectors, 4, kAccumulate>(p);
-  for (; rows > 0; advance(1)) product_tile<kVectors, 1, kAccumulate>(p);
+  while (rows >= kMost) {
+    product_tile<kVectors, kMost, kAccumulate>(p);
+    advance(kMost);
+  }
+  while (rows >= 4) {
+    product_tile<kVectors, 4, kAccumulate>(p);
+    advance(4);
+  }
+  while (rows > 0) {
+    product_tile<kVectors, 1, kAccumulate>(p);
+    advance(1);
+  }
 }
 
 float* maxima(const Block& b) {
