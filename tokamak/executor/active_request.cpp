@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokamak/executor/active_request.h"
 
+#include <algorithm>
 #include <tuple>
 
 namespace tokamak::executor {
@@ -16,40 +17,68 @@ ActiveRequest::ActiveRequest(Request request,
       seed_(seed),
       prompt_size_(request_.prompt.size()),
       queued_since_(queued_since),
+      forked_(request_.n == 1),
       tokens_(std::move(request_.prompt)),
-      answer_(std::move(answer)) {
+      keys_{request_.cache_salt, {}},
+      answer_(std::move(answer)),
+      responses_(std::make_shared<ResponseQueue>(request_.n)) {
   timing_.arrival = arrival;
 }
 
-void ActiveRequest::admit(TimePoint now) {
+ActiveRequest::ActiveRequest(const ActiveRequest& first, int64_t index)
+    : request_(first.request_),
+      number_(first.number_),
+      seed_(first.seed_ + static_cast<uint64_t>(index)),
+      index_(index),
+      prompt_size_(first.prompt_size_),
+      queued_since_(first.queued_since_),
+      forked_(true),
+      tokens_(first.tokens_),
+      keys_(first.keys_),
+      cached_tokens_(first.cached_tokens_),
+      answer_(first.answer_),
+      responses_(first.responses_) {
+  request_.sampling.prompt_logprobs = -1;
+  timing_.arrival = first.timing_.arrival;
+}
+
+bool ActiveRequest::admit(TimePoint now) {
   TKM_CHECK(state_ == State::kQueued, "admit in state {}", static_cast<int>(state_));
   state_ = State::kRunning;
-  if (!timing_.admission) timing_.admission = now;
+  if (timing_.admission) return false;
+  timing_.admission = now;
+  return index_ == 0;
 }
 
 void ActiveRequest::preempt(KvCache& cache) {
   TKM_CHECK(state_ == State::kRunning, "preempt in state {}", static_cast<int>(state_));
   state_ = State::kQueued;
+  preempted_ = true;
   cache.release(pages_);
   num_cached_ = 0;
+  num_published_ = 0;
 }
 
 void ActiveRequest::finish(FinishReason reason, StopReason stop, TimePoint now, KvCache& cache) {
   TKM_CHECK(state_ != State::kFinished, "request {} finished twice", number_);
   state_ = State::kFinished;
   finish_reason_ = reason;
-  cache.release(pages_);
+  // What is in the pages of a request that failed may be the reason.
+  cache.release(pages_, reason == FinishReason::kError);
   timing_.finish = now;
   Finish finish;
   finish.reason = reason;
   finish.stop_reason = std::move(stop);
   finish.usage.prompt_tokens = static_cast<int64_t>(prompt_size_);
   finish.usage.completion_tokens = answer_.num_tokens();
+  finish.usage.cached_tokens = cached_tokens_;
   finish.timing = timing_;
+  finish.cumulative_logprob = cumulative_logprob_;
   finish.error = std::move(error_);
   std::string rest;
   answer_.finish(rest);
-  responses_->finish(rest, std::move(finish));
+  responses_->finish(index_, rest, finish);
+  for (int64_t index = 1; index < num_answers(); ++index) responses_->finish(index, rest, finish);
 }
 
 void ActiveRequest::fail(Error error, TimePoint now, KvCache& cache) {
@@ -57,13 +86,61 @@ void ActiveRequest::fail(Error error, TimePoint now, KvCache& cache) {
   finish(FinishReason::kError, {}, now, cache);
 }
 
+void ActiveRequest::find_pages(const KvCache& cache) {
+  // The last known token is always computed: its logits are asked for. So are tokens to be scored.
+  int64_t most = static_cast<int64_t>(tokens_.size()) - 1;
+  if (num_scored_ < end_scored()) most = std::min(most, num_scored_);
+  cache.find(pages_, most / op::kPageTokens, keys_, tokens_, found_);
+}
+
+int64_t ActiveRequest::adopt(KvCache& cache) {
+  const int64_t missing = static_cast<int64_t>(tokens_.size()) - num_cached_;
+  if (missing <= op::kPageTokens || num_cached_ % op::kPageTokens != 0) return 0;
+  TKM_CHECK(num_cached_ == static_cast<int64_t>(pages_.size()) * op::kPageTokens,
+            "{} tokens in {} pages",
+            num_cached_,
+            pages_.size());
+  find_pages(cache);
+  cache.share(pages_, found_);
+  const int64_t adopted = static_cast<int64_t>(found_.size()) * op::kPageTokens;
+  num_cached_ += adopted;
+  num_published_ += found_.size();
+  // The prompt is asked for once: not again for each further answer, nor after a preemption.
+  if (index_ > 0 || preempted_) return 0;
+  cached_tokens_ += adopted;
+  return adopted;
+}
+
 void ActiveRequest::grow(int64_t num_tokens, KvCache& cache) {
   const bool grown = cache.grow(pages_, num_cached_ + num_tokens);
   TKM_CHECK(grown,
-            "request {} needs pages for {} tokens, {} pages are free",
+            "request {} needs pages for {} tokens, {} pages are available",
             number_,
             num_cached_ + num_tokens,
-            cache.free_pages());
+            cache.available_pages());
+}
+
+void ActiveRequest::scored(runtime::Sampled sampled) {
+  prompt_logprobs_.push_back({sampled.logprob, std::move(sampled.top_logprobs)});
+  ++num_scored_;
+}
+
+void ActiveRequest::computed(int64_t num_tokens, TimePoint now, KvCache& cache) {
+  num_cached_ += num_tokens;
+  const size_t full = static_cast<size_t>(num_cached_ / op::kPageTokens);
+  while (num_published_ < full && cache.publish(pages_, num_published_, keys_, tokens_)) {
+    ++num_published_;
+  }
+  if (num_cached_ < static_cast<int64_t>(tokens_.size()) || answer_.num_tokens() > 0) return;
+  responses_->push_prompt(std::exchange(prompt_logprobs_, {}));
+  if (request_.sampling.max_tokens == 0) finish(FinishReason::kLength, {}, now, cache);
+}
+
+void ActiveRequest::fork(std::vector<std::unique_ptr<ActiveRequest>>& siblings) {
+  if (std::exchange(forked_, true)) return;
+  for (int64_t index = 1; index < request_.n; ++index) {
+    siblings.push_back(std::unique_ptr<ActiveRequest>(new ActiveRequest(*this, index)));
+  }
 }
 
 void ActiveRequest::sampled(runtime::Sampled sampled, TimePoint now, KvCache& cache) {
@@ -74,9 +151,10 @@ void ActiveRequest::sampled(runtime::Sampled sampled, TimePoint now, KvCache& ca
   auto end = answer_.push(sampled.token, text_);
   std::optional<TokenLogprobs> logprobs;
   if (request_.sampling.logprobs >= 0) {
+    cumulative_logprob_ += sampled.logprob;
     logprobs = TokenLogprobs{sampled.logprob, std::move(sampled.top_logprobs)};
   }
-  responses_->push(sampled.token, text_, std::move(logprobs));
+  responses_->push(index_, sampled.token, text_, std::move(logprobs));
   if (end) finish(end->reason, std::move(end->stop_reason), now, cache);
 }
 
@@ -86,21 +164,40 @@ bool ActiveRequest::decoding() const {
 }
 
 bool ActiveRequest::before(const ActiveRequest& other) const {
-  return std::tie(queued_since_, number_) < std::tie(other.queued_since_, other.number_);
+  return std::tie(queued_since_, number_, index_) <
+         std::tie(other.queued_since_, other.number_, other.index_);
 }
 
-Demand ActiveRequest::demand() const {
-  return {running(), static_cast<int64_t>(tokens_.size()), num_cached_};
+int64_t ActiveRequest::end_scored() const {
+  return request_.sampling.prompt_logprobs >= 0 ? static_cast<int64_t>(prompt_size_) - 1 : 0;
 }
 
-runtime::SampleContext ActiveRequest::sample_context() const {
+Demand ActiveRequest::demand(const KvCache& cache) {
+  Demand demand;
+  demand.running = running();
+  demand.num_tokens = static_cast<int64_t>(tokens_.size());
+  demand.num_cached = num_cached_;
+  demand.samples = request_.sampling.max_tokens > 0;
+  demand.first_scored = num_scored_;
+  demand.end_scored = end_scored();
+  if (running()) {
+    demand.pages = std::span(pages_).first(num_published_);
+  } else {
+    find_pages(cache);
+    demand.pages = found_;
+  }
+  return demand;
+}
+
+runtime::SampleContext ActiveRequest::sample_context(int64_t position) const {
   runtime::SampleContext context;
   context.params = &request_.sampling;
   context.prompt = std::span(tokens_).first(prompt_size_);
   context.output = std::span(tokens_).subspan(prompt_size_);
   context.banned = answer_.banned();
   context.seed = seed_;
-  context.position = static_cast<int64_t>(tokens_.size());
+  context.position = position;
+  if (position < static_cast<int64_t>(prompt_size_)) context.given = tokens_[position];
   return context;
 }
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A request inside the executor: its state machine and everything that belongs to it.
+// A request inside the executor: its state machine and everything that belongs to it. Of a request
+// for several answers there is one until its prompt is computed; then fork() makes one of each
+// further answer, which take the pages of the prompt from the prefix index.
 //
 //            admit              finish(stop | length | error)
 //   queued ---------> running -------------------------------> finished
@@ -30,7 +32,7 @@ class ActiveRequest {
   enum class State { kQueued, kRunning, kFinished };
 
   /// `number` orders requests that come at the same time. `queued_since` orders all: earlier
-  /// is more urgent.
+  /// is more urgent. `seed` is that of answer 0.
   ActiveRequest(Request request,
                 uint64_t number,
                 uint64_t seed,
@@ -42,17 +44,27 @@ class ActiveRequest {
   bool running() const { return state_ == State::kRunning; }
   bool finished() const { return state_ == State::kFinished; }
 
-  void admit(TimePoint now);
-  /// Gives the pages back; what was computed will be computed again. Nothing of the answer is lost.
+  /// True if its request never ran before.
+  bool admit(TimePoint now);
+  /// Gives the pages back; what nobody else publishes or uses will be computed again. Nothing of
+  /// the answer is lost.
   void preempt(KvCache& cache);
-  /// Gives the pages back and ends the stream.
+  /// Gives the pages back and ends the stream, also of answers that are not forked yet.
   void finish(FinishReason reason, StopReason stop, TimePoint now, KvCache& cache);
   void fail(Error error, TimePoint now, KvCache& cache);
 
+  /// Takes the next pages that are published already instead of computing them, now that it is
+  /// admitted and before each chunk of its prompt. Returns the prompt tokens that count as hits.
+  int64_t adopt(KvCache& cache);
   /// Sees to pages for the next `num_tokens` tokens.
   void grow(int64_t num_tokens, KvCache& cache);
-  /// `num_tokens` more are in the cache.
-  void computed(int64_t num_tokens) { num_cached_ += num_tokens; }
+  /// Takes the logprobs of the next prompt token.
+  void scored(runtime::Sampled sampled);
+  /// `num_tokens` more are in the cache; publishes the pages that are full. Finishes a request that
+  /// asked for no answer.
+  void computed(int64_t num_tokens, TimePoint now, KvCache& cache);
+  /// Once the prompt is computed: the further answers of its request.
+  void fork(std::vector<std::unique_ptr<ActiveRequest>>& siblings);
   /// Takes the token that was sampled: adds it to the stream, or finishes.
   void sampled(runtime::Sampled sampled, TimePoint now, KvCache& cache);
 
@@ -62,29 +74,52 @@ class ActiveRequest {
   bool cancelled() const { return responses_->cancelled.load(std::memory_order_relaxed); }
   bool expired(TimePoint now) const { return request_.deadline && *request_.deadline <= now; }
   const std::optional<TimePoint>& deadline() const { return request_.deadline; }
-  Demand demand() const;
+  /// While it waits, `pages` are those that it would take from `cache`.
+  Demand demand(const KvCache& cache);
+  const Request& request() const { return request_; }  // Without its prompt.
   std::span<const int32_t> tokens() const { return tokens_; }
   int64_t num_cached() const { return num_cached_; }
   const PageTable& pages() const { return pages_; }
-  runtime::SampleContext sample_context() const;
+  size_t num_published() const { return num_published_; }
+  /// What the sampler needs for the token at `position`: to score it, if the prompt has it.
+  runtime::SampleContext sample_context(int64_t position) const;
   FinishReason finish_reason() const { return finish_reason_; }
+  /// Those that end when it does.
+  int64_t num_answers() const { return forked_ ? 1 : request_.n; }
+  TimePoint arrival() const { return timing_.arrival; }
+  size_t prompt_size() const { return prompt_size_; }
   const std::shared_ptr<ResponseQueue>& responses() const { return responses_; }
 
  private:
+  /// Answer `index` of a request whose prompt is computed.
+  ActiveRequest(const ActiveRequest& first, int64_t index);
+  int64_t end_scored() const;
+  void find_pages(const KvCache& cache);
+
   Request request_;  // Its prompt is moved to tokens_.
   const uint64_t number_, seed_;
+  const int64_t index_ = 0;
   const size_t prompt_size_;
   const TimePoint queued_since_;
   State state_ = State::kQueued;
   FinishReason finish_reason_ = FinishReason::kStop;
+  bool forked_ = false;          // Stands for its own answer alone.
   std::vector<int32_t> tokens_;  // Prompt and output.
+  PrefixKeys keys_;              // Of tokens_.
   PageTable pages_;
-  int64_t num_cached_ = 0;  // Of tokens_, those whose keys and values are in pages_.
+  PageTable found_;           // Pages behind those that hold the tokens after; as of the last look.
+  size_t num_published_ = 0;  // Of pages_, the first that others may share.
+  int64_t num_cached_ = 0;    // Of tokens_, those whose keys and values are in pages_.
+  int64_t cached_tokens_ = 0;  // Of the prompt, those that were not computed for it.
+  bool preempted_ = false;
   Answer answer_;
-  std::string text_;  // Of the token at hand; kept for its memory.
+  std::string text_;                            // Of the token at hand; kept for its memory.
+  std::vector<TokenLogprobs> prompt_logprobs_;  // Until they are sent.
+  int64_t num_scored_ = 0;                      // Of the tokens of the prompt that are to be.
+  double cumulative_logprob_ = 0;
   Timing timing_;
   std::optional<Error> error_;
-  std::shared_ptr<ResponseQueue> responses_ = std::make_shared<ResponseQueue>();
+  std::shared_ptr<ResponseQueue> responses_;
 };
 
 }  // namespace tokamak::executor

@@ -12,6 +12,14 @@
 
 namespace tokamak::executor {
 
+/// Where a failure can be injected.
+enum class Fault {
+  kPages,  ///< No pages can be had for the request.
+  kStep,   ///< A step with the request in it fails as a whole.
+  kRow,    ///< A row of the request: no token can be chosen, or none be scored.
+  kText,   ///< The text of a token cannot be made.
+};
+
 struct ExecutorOptions {
   int64_t max_queue = 1024;   ///< Requests that may wait; more are refused as overloaded. >= 1
   int64_t max_running = 0;    ///< Requests that may hold KV pages; 0: all that a step can take.
@@ -19,6 +27,7 @@ struct ExecutorOptions {
                               ///< stalls of running answers when a long prompt comes.
   double priority_seconds = 10;  ///< A request of priority p is as urgent as if it had come p times
                                  ///< this earlier, so nobody waits forever. >= 0
+  bool prefix_reuse = true;      ///< Prompts take the full pages that an equal prefix left behind.
   std::vector<int64_t> eos_ids;  ///< Tokens that end an answer (of the generation config); empty:
                                  ///< the tokenizer's.
   static constexpr auto kFields =
@@ -26,27 +35,44 @@ struct ExecutorOptions {
                  Field{"max_running", &ExecutorOptions::max_running},
                  Field{"budget_tokens", &ExecutorOptions::budget_tokens},
                  Field{"priority_seconds", &ExecutorOptions::priority_seconds},
+                 Field{"prefix_reuse", &ExecutorOptions::prefix_reuse},
                  Field{"eos_ids", &ExecutorOptions::eos_ids}};
   /// What time it is; tests put a clock of their own here.
   std::function<TimePoint()> now = [] { return Clock::now(); };
+  /// Asked at each place where something can fail; true makes it fail. For tests. Called by the
+  /// step loop's thread.
+  std::function<bool(Fault, const Request&)> fault;
+  int prefix_hash_bits = 128;  ///< Fewer make the hashes of different prefixes collide, for tests.
 
   /// Errors: invalid, naming the field, its value and the limit.
   Result<void> validate(int64_t vocab_size) const;
 };
 
-/// A snapshot between two steps. Counters only grow.
+/// A snapshot between two steps. Counters only grow; sums of seconds, too.
 struct ExecutorStats {
-  int64_t running = 0;  ///< Requests that hold pages.
-  int64_t waiting = 0;
+  int64_t running = 0;  ///< Answers that hold pages.
+  int64_t waiting =
+      0;  ///< Answers that do not; of a request whose prompt is not computed yet, one.
   int64_t pages_used = 0, pages_total = 0;
-  int64_t steps = 0;
-  double step_seconds = 0;  ///< Spent in Session::step.
-  double last_step_seconds = 0;
-  double turn_seconds = 0;    ///< Spent in all of the turns that ran a step, the step included.
-  int64_t prompt_tokens = 0;  ///< Computed, those of preempted requests again.
-  int64_t output_tokens = 0;  ///< Sampled.
+  int64_t pages_cached = 0;  ///< Used by nobody, kept for those who come with the same prefix. Not
+                             ///< in pages_used.
+  int64_t requests = 0;      ///< That came.
+  std::array<int64_t, 5> finished{};  ///< Answers, by FinishReason.
+  int64_t admitted = 0;               ///< Requests that held pages for the first time.
+  double queue_seconds = 0;           ///< From arrival to that, of all of these.
+
+  int64_t prompt_tokens = 0;        ///< Computed, those of preempted requests again.
+  int64_t output_tokens = 0;        ///< Sampled.
+  int64_t prefix_query_tokens = 0;  ///< Prompt tokens of the requests that were admitted…
+  int64_t prefix_hit_tokens = 0;    ///< …and of these, those that were taken from cached pages.
   int64_t preemptions = 0;
-  std::array<int64_t, 5> finished{};  ///< By FinishReason.
+  int64_t evictions = 0;  ///< Cached pages that were given to others.
+
+  int64_t steps = 0;
+  int64_t failed_steps = 0;  ///< Of these. What was in them was tried again in smaller steps.
+  double step_seconds = 0;   ///< Spent in Session::step.
+  double last_step_seconds = 0;
+  double turn_seconds = 0;  ///< Spent in all of the turns that ran a step, the step included.
 };
 
 }  // namespace tokamak::executor

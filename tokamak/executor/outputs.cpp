@@ -5,7 +5,7 @@
 
 namespace tokamak::executor {
 
-StopTexts::StopTexts(const std::vector<std::string>& stops) {
+StopTexts::StopTexts(const std::vector<std::string>& stops, bool included) : included_(included) {
   for (const std::string& stop : stops) {
     Pattern pattern{stop, std::vector<int32_t>(stop.size(), 0)};
     for (size_t i = 1; i < stop.size(); ++i) {
@@ -38,10 +38,14 @@ std::optional<size_t> StopTexts::push(std::string_view piece, bool may_stop, std
       if (!stop || patterns_[i].text.size() > patterns_[*stop].text.size()) stop = i;
     }
     if (stop) {
-      out.append(held_, 0, held_.size() - patterns_[*stop].text.size());
+      out.append(held_, 0, held_.size() - (included_ ? 0 : patterns_[*stop].text.size()));
       held_.clear();
       return stop;
     }
+  }
+  if (included_) {
+    finish(out);
+    return {};
   }
   // A stop that was complete but passed over counts by what of it may still begin another.
   int32_t beginning = 0;
@@ -63,8 +67,9 @@ Answer::Answer(const Request& request,
                std::shared_ptr<const text::Tokenizer> tokenizer,
                std::span<const int64_t> eos_ids)
     : tokenizer_(std::move(tokenizer)),
-      stops_(request.sampling.stop),
+      stops_(request.sampling.stop, request.sampling.include_stop_str_in_output),
       stop_texts_(request.sampling.stop),
+      include_stops_(request.sampling.include_stop_str_in_output),
       min_tokens_(request.sampling.min_tokens),
       max_tokens_(request.sampling.max_tokens) {
   if (tokenizer_) {
@@ -103,9 +108,9 @@ std::optional<Answer::End> Answer::push(int32_t token, std::string& text) {
   ++num_tokens_;
   const auto stopping = stopping_token(token);
   std::string piece;
-  // The token that stops the answer is not part of its text. A model may have more rows of logits
-  // than its tokenizer has tokens.
-  if (detokenizer_ && !stopping && token < tokenizer_->vocab_size()) {
+  // The token that stops the answer is not part of its text, unless asked for. A model may have
+  // more rows of logits than its tokenizer has tokens.
+  if (detokenizer_ && (!stopping || include_stops_) && token < tokenizer_->vocab_size()) {
     piece = detokenizer_->push(token);
   }
   const bool ends = stopping || num_tokens_ >= max_tokens_;

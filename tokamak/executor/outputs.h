@@ -14,14 +14,14 @@
 
 namespace tokamak::executor {
 
-/// Finds stop texts in a text that comes in pieces. The text ends before the stop that is complete
-/// first, the longest of those that end at the same byte: how the text is split makes no
-/// difference. What might be the beginning of a stop is held back, and no more than that. Each stop
-/// is followed by its own Knuth-Morris-Pratt automaton (SIAM J. Comput. 6, 1977), linear in the
-/// text.
+/// Finds stop texts in a text that comes in pieces. The text ends before (or after, if stops are
+/// included) the stop that is complete first, the longest of those that end at the same byte: how
+/// the text is split makes no difference. What might be the beginning of a stop that is not part of
+/// the text is held back, and no more than that. Each stop is followed by its own
+/// Knuth-Morris-Pratt automaton (SIAM J. Comput. 6, 1977), linear in the text.
 class StopTexts {
  public:
-  explicit StopTexts(const std::vector<std::string>& stops);
+  explicit StopTexts(const std::vector<std::string>& stops, bool included = false);
   /// Takes the next piece and appends to `out` what certainly belongs to the answer. Returns which
   /// stop ends it, if one does; nothing may follow. With `may_stop` false a stop that is complete
   /// in this piece is text like other text.
@@ -37,6 +37,7 @@ class StopTexts {
     bool advance(char byte);       // True if the text now ends with all of it.
   };
   std::vector<Pattern> patterns_;
+  bool included_;
   std::string held_;
 };
 
@@ -75,6 +76,7 @@ class Answer {
   std::vector<std::string> stop_texts_;
   std::vector<int32_t> end_tokens_;  // First num_eos_ of eos, then the request's.
   size_t num_eos_ = 0;
+  bool include_stops_ = false;
   int64_t min_tokens_ = 0, max_tokens_ = 0;
   int64_t num_tokens_ = 0;
   bool ended_ = false;

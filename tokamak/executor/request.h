@@ -21,6 +21,8 @@ using Clock = std::chrono::steady_clock;
 using TimePoint = Clock::time_point;
 
 inline constexpr int kMaxPriority = 100;
+inline constexpr int64_t kMaxAnswers = 128;
+inline constexpr size_t kMaxSaltBytes = 256;
 
 struct Request {
   std::string id;               ///< The caller's name for it, for logs; may be empty.
@@ -29,9 +31,10 @@ struct Request {
   int priority = 0;                   ///< Higher goes first. [-100, 100]
   std::optional<TimePoint> deadline;  ///< Ends the request wherever it is, kDeadline.
   bool skip_special_tokens = true;    ///< In the text of the answer.
-  int64_t n = 1;  ///< Answers to the prompt. Seeds: that of the sampling, plus the answer's
-                  ///< index. [1, 128]
-  std::string cache_salt;  ///< Requests share cached pages only with those of the same salt.
+  int64_t n = 1;  ///< Answers to the prompt, which is computed once. Seeds: that of the sampling,
+                  ///< plus the answer's index. [1, 128]
+  std::string cache_salt;  ///< Requests share cached pages only with those of the same salt. At
+                           ///< most 256 bytes.
 };
 
 enum class FinishReason {
@@ -49,10 +52,11 @@ constexpr auto enum_names(FinishReason) {
 /// text, or the stop token.
 using StopReason = std::variant<std::monostate, std::string, int32_t>;
 
+/// Of one answer; prompt_tokens and cached_tokens are the same for all answers to a prompt.
 struct Usage {
   int64_t prompt_tokens = 0;
   int64_t completion_tokens = 0;  ///< All that were sampled, those of a stop included.
-  int64_t cached_tokens = 0;      ///< Of the prompt, taken from the prefix cache.
+  int64_t cached_tokens = 0;      ///< Of the prompt, not computed but taken from the prefix cache.
 };
 
 /// Points of a request's life. Time to first token: first_token - arrival. Time per output token:
@@ -92,7 +96,8 @@ struct Response {
 };
 
 /// What the executor refuses before it queues a request: an empty or overlong prompt, ids and
-/// settings out of range, more pages than there are. Errors: invalid, with the numbers.
+/// settings out of range, more pages than there are, stop texts that are not UTF-8. Errors:
+/// invalid, with the numbers.
 Result<void> validate(const Request& request, const runtime::SessionInfo& info);
 
 }  // namespace tokamak::executor

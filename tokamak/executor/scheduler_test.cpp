@@ -23,11 +23,26 @@ Demand decoding(int64_t num_tokens) {
   return prefilling(num_tokens, num_tokens - 1);
 }
 
-Capacity capacity_of(const std::vector<Demand>& demands, int64_t pages, int64_t max_running = 100) {
+struct Capacity {
+  std::vector<int32_t> admit, preempt;
+};
+
+Capacity capacity_of(const std::vector<Demand>& demands, const CapacityLimits& limits) {
+  CapacityPlan plan(limits);
+  plan.begin();
   Capacity capacity;
-  plan_capacity(
-      demands, {.num_pages = pages, .page_tokens = 10, .max_running = max_running}, capacity);
+  for (size_t i = 0; i < demands.size(); ++i) {
+    const auto verdict = plan.next(demands[i]);
+    const int32_t index = static_cast<int32_t>(i);
+    if (verdict == CapacityPlan::Verdict::kPreempted) capacity.preempt.push_back(index);
+    if (verdict == CapacityPlan::Verdict::kRuns && !demands[i].running) {
+      capacity.admit.push_back(index);
+    }
+  }
   return capacity;
+}
+Capacity capacity_of(const std::vector<Demand>& demands, int64_t pages, int64_t max_running = 100) {
+  return capacity_of(demands, {.num_pages = pages, .page_tokens = 10, .max_running = max_running});
 }
 
 TEST(Capacity, AdmitsInOrderWhilePagesSuffice) {
@@ -76,6 +91,33 @@ TEST(Capacity, NoMoreRunThanAllowed) {
 TEST(Capacity, APromptClaimsAllItsPagesBeforeItsChunksNeedThem) {
   EXPECT_THAT(capacity_of({prefilling(60, 10), waiting(20)}, 8).admit, IsEmpty());
   EXPECT_THAT(capacity_of({prefilling(60, 10), waiting(10)}, 8).admit, ElementsAre(1));
+}
+
+TEST(Capacity, APageThatSeveralHoldCountsOnce) {
+  const std::vector<int32_t> shared = {2, 0, 1};
+  Demand first = decoding(40), second = decoding(40), third = waiting(40);
+  first.pages = second.pages = third.pages = shared;
+  EXPECT_THAT(capacity_of({first, second}, 5).preempt, IsEmpty()) << "3 shared pages and 1 each";
+  EXPECT_THAT(capacity_of({first, second}, 4).preempt, ElementsAre(1));
+  EXPECT_THAT(capacity_of({first, second, third}, 8).admit, ElementsAre(2))
+      << "it leaves a page to both";
+  EXPECT_THAT(capacity_of({first, second, third}, 7).admit, IsEmpty());
+  // Pages of one that is preempted are claimed by the next that holds them.
+  Demand urgent = waiting(50);
+  EXPECT_THAT(capacity_of({urgent, first, second}, 8).preempt, ElementsAre(1, 2));
+  EXPECT_THAT(capacity_of({urgent, first, second}, 9).preempt, ElementsAre(2));
+}
+
+TEST(Capacity, EachWalkBeginsAnew) {
+  const std::vector<int32_t> pages = {0, 1};
+  Demand demand = decoding(20);
+  demand.pages = pages;
+  CapacityPlan plan({.num_pages = 2, .page_tokens = 10, .max_running = 9});
+  for (int walk = 0; walk < 3; ++walk) {
+    plan.begin();
+    EXPECT_EQ(plan.next(demand), CapacityPlan::Verdict::kRuns);
+    EXPECT_EQ(plan.next(decoding(1)), CapacityPlan::Verdict::kPreempted);
+  }
 }
 
 struct Taken {
@@ -134,6 +176,32 @@ TEST(Batch, WithoutARowLeftAPromptStopsBeforeItsLastToken) {
               ElementsAre(Taken{0, 1, true}, Taken{1, 6, false}));
 }
 
+TEST(Batch, TokensToBeScoredAskForARowEach) {
+  Demand scored = prefilling(30, 0);
+  scored.end_scored = 29;
+  auto rows = [](const std::vector<Demand>& demands, const BatchLimits& limits) {
+    std::vector<Chunk> chunks;
+    plan_batch(demands, limits, chunks);
+    std::vector<std::pair<int32_t, int32_t>> list;
+    for (const Chunk& chunk : chunks) list.emplace_back(chunk.num_tokens, chunk.num_rows);
+    return list;
+  };
+  using Pairs = std::vector<std::pair<int32_t, int32_t>>;
+  const BatchLimits limits{.budget_tokens = 100, .max_sequences = 8, .max_rows = 10};
+  EXPECT_EQ(rows({scored}, limits), (Pairs{{10, 10}}));
+  EXPECT_EQ(rows({scored, decoding(5)}, limits), (Pairs{{1, 1}, {9, 9}}));
+  scored.num_cached = 20;
+  EXPECT_EQ(rows({scored}, limits), (Pairs{{10, 10}}));
+  EXPECT_EQ(rows({decoding(5), scored}, limits), (Pairs{{1, 1}, {9, 9}}));
+  scored.samples = false;
+  EXPECT_EQ(rows({scored, decoding(5)}, limits), (Pairs{{1, 1}, {10, 9}}));
+  scored.num_cached = 0;
+  scored.first_scored = 25;
+  EXPECT_EQ(rows({scored}, limits), (Pairs{{30, 4}})) << "the others were scored before";
+  scored.samples = true;
+  EXPECT_EQ(rows({scored}, limits), (Pairs{{30, 5}}));
+}
+
 TEST(Batch, NothingRunsIfNobodyHoldsPages) {
   EXPECT_THAT(batch_of({waiting(4), waiting(1)}, kWide), IsEmpty());
   EXPECT_THAT(batch_of({}, kWide), IsEmpty());
@@ -160,8 +228,7 @@ TEST(Scheduler, ItsInvariantsHoldOnRandomDemands) {
     const CapacityLimits limits{.num_pages = 9 + static_cast<int64_t>(random() % 30),
                                 .page_tokens = 10,
                                 .max_running = 1 + static_cast<int64_t>(random() % 8)};
-    Capacity capacity;
-    plan_capacity(demands, limits, capacity);
+    const Capacity capacity = capacity_of(demands, limits);
     for (int32_t index : capacity.admit) {
       ASSERT_FALSE(std::exchange(demands[index].running, true));
     }

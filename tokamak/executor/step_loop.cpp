@@ -34,9 +34,9 @@ StepLoop::StepLoop(std::unique_ptr<runtime::Session> session,
     : session_(std::move(session)),
       options_(options),
       inbox_(std::move(inbox)),
-      capacity_limits_(capacity_limits(options, session_->info())),
       batch_limits_(batch_limits(options, session_->info())),
-      cache_(session_->info().num_pages) {
+      capacity_(capacity_limits(options, session_->info())),
+      cache_(session_->info().num_pages, {options.prefix_reuse, options.prefix_hash_bits}) {
   publish();
 }
 
@@ -49,6 +49,7 @@ void StepLoop::run() {
     } catch (const std::exception& failure) {
       // A bug outside of any one request. Ending all of them is what is left to go on with.
       base::log_warn("executor: {}", failure.what());
+      take_forked();
       for (auto& request : active_) {
         if (!request->finished()) fail(*request, base::internal_error(failure.what()));
       }
@@ -65,9 +66,10 @@ bool StepLoop::turn() {
   const bool cancels = take_arrivals();
   end_cancelled(cancels);
   schedule();
-  build_step();
+  std::erase_if(chunks_, [&](const Chunk& chunk) { return !get_pages(chunk); });
   if (!chunks_.empty()) {
-    run_step();
+    run_step(chunks_);
+    take_forked();
     stats_.turn_seconds += seconds(start, now());
   }
   forget_finished();
@@ -76,7 +78,18 @@ bool StepLoop::turn() {
 
 bool StepLoop::take_arrivals() {
   const bool cancels = inbox_->take(arrivals_);
-  for (auto& request : arrivals_) {
+  stats_.requests += static_cast<int64_t>(arrivals_.size());
+  insert(arrivals_);
+  return cancels;
+}
+
+void StepLoop::take_forked() {
+  inbox_->waiting += static_cast<int64_t>(forked_.size());
+  insert(forked_);
+}
+
+void StepLoop::insert(std::vector<std::unique_ptr<ActiveRequest>>& requests) {
+  for (auto& request : requests) {
     if (request->deadline())
       next_deadline_ = std::min(next_deadline_.value_or(TimePoint::max()), *request->deadline());
     const auto place =
@@ -85,8 +98,7 @@ bool StepLoop::take_arrivals() {
         });
     active_.insert(place, std::move(request));
   }
-  arrivals_.clear();
-  return cancels;
+  requests.clear();
 }
 
 void StepLoop::end_cancelled(bool cancels) {
@@ -107,26 +119,43 @@ void StepLoop::end_cancelled(bool cancels) {
 }
 
 void StepLoop::schedule() {
-  demands_.clear();
-  for (const auto& request : active_) demands_.push_back(request->demand());
-  plan_capacity(demands_, capacity_limits_, capacity_);
-  for (int32_t index : capacity_.preempt) {
-    active_[index]->preempt(cache_);
-    ++inbox_->waiting;
-    ++stats_.preemptions;
+  capacity_.begin();
+  demands_.assign(active_.size(), {});
+  for (size_t i = 0; i < active_.size(); ++i) {
+    ActiveRequest& request = *active_[i];
+    if (!request.running() && !capacity_.admitting()) continue;
+    const auto verdict = capacity_.next(request.demand(cache_));
+    if (verdict == CapacityPlan::Verdict::kPreempted) {
+      request.preempt(cache_);
+      ++inbox_->waiting;
+      ++stats_.preemptions;
+    }
+    if (verdict != CapacityPlan::Verdict::kRuns) continue;
+    if (!request.running()) admit(request);
+    stats_.prefix_hit_tokens += request.adopt(cache_);
+    demands_[i] = request.demand(cache_);
   }
-  for (int32_t index : capacity_.admit) {
-    active_[index]->admit(now());
-    --inbox_->waiting;
-  }
-  for (size_t i = 0; i < active_.size(); ++i) demands_[i] = active_[i]->demand();
   plan_batch(demands_, batch_limits_, chunks_);
   TKM_CHECK(chunks_.empty() == active_.empty(), "{} requests and none can run", active_.size());
+}
+
+void StepLoop::admit(ActiveRequest& request) {
+  --inbox_->waiting;
+  const TimePoint time = now();
+  if (!request.admit(time)) return;
+  ++stats_.admitted;
+  stats_.queue_seconds += seconds(request.arrival(), time);
+  stats_.prefix_query_tokens += request.prompt_size();
+}
+
+bool StepLoop::faulty(Fault fault, const ActiveRequest& request) const {
+  return options_.fault && options_.fault(fault, request.request());
 }
 
 bool StepLoop::get_pages(const Chunk& chunk) {
   ActiveRequest& request = *active_[chunk.index];
   try {
+    TKM_CHECK(!faulty(Fault::kPages, request), "injected: pages");
     request.grow(chunk.num_tokens, cache_);
     return true;
   } catch (const std::exception& failure) {
@@ -135,32 +164,52 @@ bool StepLoop::get_pages(const Chunk& chunk) {
   }
 }
 
-void StepLoop::build_step() {
-  std::erase_if(chunks_, [&](const Chunk& chunk) { return !get_pages(chunk); });
+void StepLoop::run_step(std::span<const Chunk> chunks) {
+  build_step(chunks);
+  auto output = try_step(chunks);
+  if (output.ok()) return hand_out(chunks, output->samples);
+  ++stats_.failed_steps;
+  if (chunks.size() == 1) return fail(*active_[chunks[0].index], output.error());
+  base::log_warn("executor: a step of {} requests failed and is tried in halves: {}",
+                 chunks.size(),
+                 output.error().text());
+  run_step(chunks.first(chunks.size() / 2));
+  run_step(chunks.subspan(chunks.size() / 2));
+}
+
+void StepLoop::build_step(std::span<const Chunk> chunks) {
   for (auto* rows : {&token_ids_, &positions_, &logit_rows_}) rows->clear();
   sequences_.clear();
   samples_.clear();
-  for (const Chunk& chunk : chunks_) {
+  for (const Chunk& chunk : chunks) {
     const ActiveRequest& request = *active_[chunk.index];
-    const int64_t first = request.num_cached();
+    const int64_t first = request.num_cached(), end = first + chunk.num_tokens;
     sequences_.push_back({static_cast<int32_t>(token_ids_.size()),
                           chunk.num_tokens,
                           static_cast<int32_t>(first),
                           request.pages()});
-    for (int64_t i = first; i < first + chunk.num_tokens; ++i) {
+    // The rows that ask for logits are consecutive, up to the last one or the one before it.
+    const Demand& demand = demands_[chunk.index];
+    for (int64_t i = first; i < end; ++i) {
+      const bool scores = i >= demand.first_scored && i < demand.end_scored;
+      if (scores || (chunk.samples && i + 1 == end)) {
+        samples_.push_back(
+            {static_cast<int32_t>(logit_rows_.size()), request.sample_context(i + 1)});
+        logit_rows_.push_back(static_cast<int32_t>(token_ids_.size()));
+      }
       token_ids_.push_back(request.tokens()[i]);
       positions_.push_back(static_cast<int32_t>(i));
     }
-    if (!chunk.samples) continue;
-    samples_.push_back({static_cast<int32_t>(logit_rows_.size()), request.sample_context()});
-    logit_rows_.push_back(static_cast<int32_t>(token_ids_.size()) - 1);
   }
 }
 
-void StepLoop::run_step() {
+Result<runtime::StepOutput> StepLoop::try_step(std::span<const Chunk> chunks) {
   const TimePoint start = now();
   Result<runtime::StepOutput> output = base::internal_error("the step did not run");
   try {
+    for (const Chunk& chunk : chunks) {
+      TKM_CHECK(!faulty(Fault::kStep, *active_[chunk.index]), "injected: step");
+    }
     output = session_->step({token_ids_, positions_, sequences_, logit_rows_, samples_});
     TKM_CHECK(!output.ok() || output->samples.size() == samples_.size(),
               "{} rows were to be sampled, {} were",
@@ -172,33 +221,40 @@ void StepLoop::run_step() {
   stats_.last_step_seconds = seconds(start, now());
   stats_.step_seconds += stats_.last_step_seconds;
   ++stats_.steps;
-  if (output.ok()) {
-    hand_out(output->samples);
-  } else {
-    for (const Chunk& chunk : chunks_) fail(*active_[chunk.index], output.error());
-  }
+  return output;
 }
 
-void StepLoop::hand_out(std::vector<Result<runtime::Sampled>>& sampled) {
+void StepLoop::hand_out(std::span<const Chunk> chunks,
+                        std::span<Result<runtime::Sampled>> sampled) {
   const TimePoint time = now();
-  size_t next = 0;
-  for (const Chunk& chunk : chunks_) {
+  for (const Chunk& chunk : chunks) {
     ActiveRequest& request = *active_[chunk.index];
-    stats_.prompt_tokens += request.decoding() ? 0 : chunk.num_tokens;
-    request.computed(chunk.num_tokens);
-    if (!chunk.samples) continue;
-    auto& result = sampled[next++];
-    if (!result.ok()) {
-      fail(request, result.error());
-      continue;
-    }
-    ++stats_.output_tokens;
     try {
-      request.sampled(std::move(*result), time, cache_);
+      hand_out(chunk, sampled.first(chunk.num_rows), time);
     } catch (const std::exception& failure) {
       if (!request.finished()) fail(request, base::internal_error(failure.what()));
     }
+    sampled = sampled.subspan(chunk.num_rows);
   }
+}
+
+void StepLoop::hand_out(const Chunk& chunk,
+                        std::span<Result<runtime::Sampled>> sampled,
+                        TimePoint time) {
+  ActiveRequest& request = *active_[chunk.index];
+  stats_.prompt_tokens += request.decoding() ? 0 : chunk.num_tokens;
+  for (auto& result : sampled) {
+    if (faulty(Fault::kRow, request)) result = base::internal_error("injected: row");
+    if (!result.ok()) return fail(request, result.error());
+  }
+  for (auto& score : sampled.first(sampled.size() - chunk.samples))
+    request.scored(std::move(*score));
+  request.computed(chunk.num_tokens, time, cache_);
+  if (!chunk.samples) return;
+  request.fork(forked_);
+  ++stats_.output_tokens;
+  TKM_CHECK(!faulty(Fault::kText, request), "injected: text");
+  request.sampled(std::move(*sampled.back()), time, cache_);
 }
 
 void StepLoop::end(ActiveRequest& request, FinishReason reason) {
@@ -213,7 +269,8 @@ void StepLoop::fail(ActiveRequest& request, const Error& error) {
 
 void StepLoop::forget_finished() {
   for (const auto& request : active_) {
-    if (request->finished()) ++stats_.finished[static_cast<size_t>(request->finish_reason())];
+    if (!request->finished()) continue;
+    stats_.finished[static_cast<size_t>(request->finish_reason())] += request->num_answers();
   }
   std::erase_if(active_, [](const auto& request) { return request->finished(); });
   publish();
@@ -224,6 +281,8 @@ void StepLoop::publish() {
       active_.begin(), active_.end(), [](const auto& request) { return request->running(); });
   stats_.waiting = inbox_->waiting;
   stats_.pages_used = cache_.used_pages();
+  stats_.pages_cached = cache_.cached_pages();
+  stats_.evictions = cache_.evictions();
   stats_.pages_total = cache_.num_pages();
   std::lock_guard lock(published_mutex_);
   published_ = stats_;
@@ -238,7 +297,13 @@ void StepLoop::check_invariants() const {
   std::vector<int32_t> holders(cache_.num_pages(), 0);
   for (const auto& request : active_) {
     const auto& pages = request->pages();
-    for (int32_t page : pages) ++holders[page];
+    for (size_t i = 0; i < pages.size(); ++i) {
+      ++holders[pages[i]];
+      TKM_CHECK(cache_.published(pages[i]) == (i < request->num_published()),
+                "page {} of a request with {} published ones",
+                i,
+                request->num_published());
+    }
     TKM_CHECK(
         request->running() || pages.empty(), "a request that waits holds {} pages", pages.size());
     TKM_CHECK(pages_for(request->num_cached()) <= static_cast<int64_t>(pages.size()),
@@ -252,9 +317,12 @@ void StepLoop::check_invariants() const {
               page,
               holders[page],
               cache_.references(page));
-    TKM_CHECK(holders[page] <= 1, "page {} has {} writers", page, holders[page]);
+    TKM_CHECK(holders[page] <= 1 || cache_.published(page),
+              "page {} has {} writers",
+              page,
+              holders[page]);
   }
-  TKM_CHECK(cache_.free_pages() + cache_.used_pages() == cache_.num_pages(), "pages are lost");
+  cache_.check_invariants();
 }
 
 }  // namespace tokamak::executor

@@ -14,9 +14,9 @@
 namespace tokamak::executor {
 
 /// Owns the session and all requests. One thread calls run() (or turn(), in tests and simulations);
-/// it alone touches requests, pages and session. An error in a step fails the requests of that
-/// step, an error of a row its request, and the loop goes on. docs/contracts/step_loop.md has the
-/// details.
+/// it alone touches requests, pages and session. An error of a row fails its request; a step that
+/// fails is tried again in halves, until the requests that make it fail are found and failed; the
+/// loop goes on. docs/contracts/step_loop.md has the details.
 class StepLoop {
  public:
   /// `options` are valid for the session. `inbox` is shared with streams, which may outlive the
@@ -40,12 +40,18 @@ class StepLoop {
 
  private:
   bool take_arrivals();
+  void take_forked();
+  void insert(std::vector<std::unique_ptr<ActiveRequest>>& requests);
   void end_cancelled(bool cancels);
   void schedule();
+  void admit(ActiveRequest& request);
   bool get_pages(const Chunk& chunk);
-  void build_step();
-  void run_step();
-  void hand_out(std::vector<Result<runtime::Sampled>>& sampled);
+  void run_step(std::span<const Chunk> chunks);
+  void build_step(std::span<const Chunk> chunks);
+  Result<runtime::StepOutput> try_step(std::span<const Chunk> chunks);
+  void hand_out(std::span<const Chunk> chunks, std::span<Result<runtime::Sampled>> sampled);
+  void hand_out(const Chunk& chunk, std::span<Result<runtime::Sampled>> sampled, TimePoint time);
+  bool faulty(Fault fault, const ActiveRequest& request) const;
   void end(ActiveRequest& request, FinishReason reason);
   void fail(ActiveRequest& request, const Error& error);
   void forget_finished();
@@ -55,17 +61,16 @@ class StepLoop {
   const std::unique_ptr<runtime::Session> session_;
   const ExecutorOptions options_;
   const std::shared_ptr<Inbox> inbox_;
-  CapacityLimits capacity_limits_;
-  BatchLimits batch_limits_;
+  const BatchLimits batch_limits_;
+  CapacityPlan capacity_;
   KvCache cache_;
 
   std::vector<std::unique_ptr<ActiveRequest>> active_;  // Most urgent first; none is finished.
-  std::vector<std::unique_ptr<ActiveRequest>> arrivals_;
+  std::vector<std::unique_ptr<ActiveRequest>> arrivals_, forked_;
   std::optional<TimePoint> next_deadline_;  // No request expires before.
 
   // The step at hand; members for their memory.
   std::vector<Demand> demands_;
-  Capacity capacity_;
   std::vector<Chunk> chunks_;
   std::vector<int32_t> token_ids_, positions_, logit_rows_;
   std::vector<op::SequenceSpan> sequences_;

@@ -3,26 +3,53 @@
 
 namespace tokamak::executor {
 
-void ResponseQueue::push(int32_t token,
+ResponseQueue::ResponseQueue(int64_t num_answers)
+    : pending_(num_answers), finished_(num_answers, false), num_open_(num_answers) {
+  for (int64_t i = 0; i < num_answers; ++i) pending_[i].index = i;
+}
+
+Response& ResponseQueue::pending(int64_t index) {
+  // An answer that has nothing new is not in ready_.
+  Response& response = pending_[index];
+  const bool was_empty = response.tokens.empty() && response.prompt_logprobs.empty() &&
+                         response.text.empty() && !response.finish;
+  if (was_empty) ready_.push_back(index);
+  return response;
+}
+
+void ResponseQueue::push(int64_t index,
+                         int32_t token,
                          std::string_view text,
                          std::optional<TokenLogprobs> logprobs) {
   std::unique_lock lock(mutex_);
-  pending_.tokens.push_back(token);
-  pending_.text += text;
-  if (logprobs) pending_.logprobs.push_back(std::move(*logprobs));
-  tell(lock);
+  const bool was_empty = ready_.empty();
+  Response& response = pending(index);
+  response.tokens.push_back(token);
+  response.text += text;
+  if (logprobs) response.logprobs.push_back(std::move(*logprobs));
+  tell(lock, was_empty);
 }
 
-void ResponseQueue::finish(std::string_view text, Finish finish) {
+void ResponseQueue::push_prompt(std::vector<TokenLogprobs> logprobs) {
+  if (logprobs.empty()) return;
   std::unique_lock lock(mutex_);
-  TKM_CHECK(!pending_.finish && !taken_all_, "a request finished twice");
-  pending_.text += text;
-  pending_.finish = std::move(finish);
-  tell(lock);
+  const bool was_empty = ready_.empty();
+  pending(0).prompt_logprobs = std::move(logprobs);
+  tell(lock, was_empty);
 }
 
-void ResponseQueue::tell(std::unique_lock<std::mutex>& lock) {
-  const bool was_empty = !std::exchange(has_pending_, true);
+void ResponseQueue::finish(int64_t index, std::string_view text, Finish finish) {
+  std::unique_lock lock(mutex_);
+  TKM_CHECK(!finished_[index], "answer {} finished twice", index);
+  finished_[index] = true;
+  const bool was_empty = ready_.empty();
+  Response& response = pending(index);
+  response.text += text;
+  response.finish = std::move(finish);
+  tell(lock, was_empty);
+}
+
+void ResponseQueue::tell(std::unique_lock<std::mutex>& lock, bool was_empty) {
   auto listener = was_empty ? listener_ : nullptr;
   lock.unlock();
   if (!was_empty) return;
@@ -32,23 +59,25 @@ void ResponseQueue::tell(std::unique_lock<std::mutex>& lock) {
 
 std::optional<Response> ResponseQueue::take(std::optional<std::chrono::nanoseconds> timeout) {
   std::unique_lock lock(mutex_);
-  auto ready = [&] { return has_pending_ || taken_all_; };
+  auto ready = [&] { return !ready_.empty() || num_open_ == 0; };
   if (timeout) {
     changed_.wait_for(lock, *timeout, ready);
   } else {
     changed_.wait(lock, ready);
   }
-  if (taken_all_) return std::nullopt;
-  taken_all_ = pending_.finish.has_value();
-  has_pending_ = false;
-  return std::exchange(pending_, {});
+  if (num_open_ == 0) return std::nullopt;
+  if (ready_.empty()) return Response{};
+  const int64_t index = ready_.front();
+  ready_.pop_front();
+  num_open_ -= pending_[index].finish.has_value();
+  return std::exchange(pending_[index], Response{.index = index});
 }
 
 void ResponseQueue::set_listener(std::function<void()> listener) {
   std::unique_lock lock(mutex_);
   listener_.reset();
   if (listener) listener_ = std::make_shared<const std::function<void()>>(std::move(listener));
-  auto call = has_pending_ ? listener_ : nullptr;
+  auto call = ready_.empty() ? nullptr : listener_;
   lock.unlock();
   if (call) (*call)();
 }

@@ -4,23 +4,33 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <vector>
 
 #include "tokamak/executor/request.h"
 
 namespace tokamak::executor {
 
 /// Between the step loop, which writes and never waits, and one client, which reads. What the
-/// client has not read yet is kept as one response, so a slow client costs no more than its answer.
+/// client has not read yet of an answer is kept as one response, so a slow client costs no more
+/// than its answers.
 class ResponseQueue {
  public:
-  /// Of the step loop: a token and what it adds to the text.
-  void push(int32_t token, std::string_view text, std::optional<TokenLogprobs> logprobs);
-  /// Of the step loop: the last response. Exactly once.
-  void finish(std::string_view text, Finish finish);
+  explicit ResponseQueue(int64_t num_answers = 1);
+
+  /// Of the step loop: a token of answer `index` and what it adds to the text.
+  void push(int64_t index,
+            int32_t token,
+            std::string_view text,
+            std::optional<TokenLogprobs> logprobs);
+  /// Of the step loop, before the first token of answer 0.
+  void push_prompt(std::vector<TokenLogprobs> logprobs);
+  /// Of the step loop: the last response of answer `index`. Exactly once.
+  void finish(int64_t index, std::string_view text, Finish finish);
 
   std::optional<Response> take(std::optional<std::chrono::nanoseconds> timeout);
   void set_listener(std::function<void()> listener);
@@ -28,18 +38,20 @@ class ResponseQueue {
   std::atomic<bool> cancelled{false};
 
  private:
-  void tell(std::unique_lock<std::mutex>& lock);
+  Response& pending(int64_t index);
+  void tell(std::unique_lock<std::mutex>& lock, bool was_empty);
 
   std::mutex mutex_;
   std::condition_variable changed_;
   std::shared_ptr<const std::function<void()>> listener_;
-  Response pending_;
-  bool has_pending_ = false;
-  bool taken_all_ = false;
+  std::vector<Response> pending_;  // By answer.
+  std::deque<int64_t> ready_;   // Answers with something pending, the one that waits longest first.
+  std::vector<bool> finished_;  // By answer.
+  int64_t num_open_;            // Answers whose last response was not taken yet.
 };
 
-/// The answer to one request as it grows. Methods may be called from any thread, next() by one at a
-/// time. Destroying the stream cancels the request and frees its pages.
+/// The answers to one request as they grow. Methods may be called from any thread, next() by one at
+/// a time. Destroying the stream cancels the request and frees its pages.
 class TokenStream {
  public:
   /// `wake` tells the step loop that something was cancelled.
@@ -50,12 +62,13 @@ class TokenStream {
 
   const std::string& id() const { return id_; }
 
-  /// Waits until there is something new and returns all of it. The last response has `finish`;
-  /// after it nullopt. With a timeout, an empty response when that has passed.
+  /// Waits until there is something new of an answer and returns all of it; answers take turns. The
+  /// last response of each answer has `finish`; after the last of all nullopt. With a timeout, an
+  /// empty response when that has passed.
   std::optional<Response> next(std::optional<std::chrono::nanoseconds> timeout = {});
 
-  /// Ends the request wherever it is; the last response says kCancelled, if it was not finished
-  /// yet.
+  /// Ends the request wherever it is; the last responses of the answers that were not finished yet
+  /// say kCancelled.
   void cancel();
 
   /// `listener` is called whenever next() would return at once after it would have waited, from the

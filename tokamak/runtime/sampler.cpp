@@ -16,6 +16,7 @@ namespace {
 
 constexpr float kGreedyBelow = 1e-5f;
 constexpr float kLowest = -std::numeric_limits<float>::infinity();
+constexpr float kHighest = std::numeric_limits<float>::max();
 
 /// Memory for one call: parts of the caller's scratch, and ids.
 struct Scratch {
@@ -41,34 +42,73 @@ bool has_penalties(const SamplingParams& params) {
          params.frequency_penalty != 0;
 }
 
-/// The logits with penalties and without banned tokens: `logits` itself if nothing changes.
-std::span<const float> adjust(std::span<const float> logits,
-                              const SampleContext& context,
-                              Scratch& scratch) {
+bool changes_logits(const SampleContext& context) {
   const SamplingParams& params = *context.params;
-  if (context.banned.empty() && !has_penalties(params)) return logits;
-  std::span<float> adjusted = scratch.logits, counts = scratch.order;
-  std::copy(logits.begin(), logits.end(), adjusted.begin());
+  return has_penalties(params) || !context.banned.empty() || !params.logit_bias.empty() ||
+         !params.bad_words.empty() || !params.allowed_token_ids.empty();
+}
+
+/// `before` are the logits without penalties, `counts` is memory for as many.
+void add_penalties(const SampleContext& context,
+                   std::span<const float> before,
+                   std::span<float> counts,
+                   std::span<float> adjusted) {
+  const SamplingParams& params = *context.params;
   if (params.repetition_penalty != 1) {
     for (std::span<const int32_t> tokens : {context.prompt, context.output}) {
       for (int32_t token : tokens) {
-        // From the original logit, so that a token that was seen twice is penalised once.
-        const float logit = logits[token];
-        adjusted[token] =
-            logit > 0 ? logit / params.repetition_penalty : logit * params.repetition_penalty;
+        // From the logit without penalty, so that a token that was seen twice is penalised once.
+        const float logit = before[token];
+        adjusted[token] = logit > 0 ? std::min(logit / params.repetition_penalty, kHighest)
+                                    : logit * params.repetition_penalty;
       }
     }
   }
-  if (params.presence_penalty != 0 || params.frequency_penalty != 0) {
-    for (int32_t token : context.output) counts[token] = 0;
-    for (int32_t token : context.output) counts[token] += 1;
-    for (int32_t token : context.output) {
-      const float count = std::exchange(counts[token], 0.0f);
-      if (count == 0) continue;
-      adjusted[token] -= count * params.frequency_penalty + params.presence_penalty;
+  if (params.presence_penalty == 0 && params.frequency_penalty == 0) return;
+  for (int32_t token : context.output) counts[token] = 0;
+  for (int32_t token : context.output) counts[token] += 1;
+  for (int32_t token : context.output) {
+    const float count = std::exchange(counts[token], 0.0f);
+    if (count == 0) continue;
+    adjusted[token] -= count * params.frequency_penalty + params.presence_penalty;
+  }
+}
+
+/// Bans the tokens that would complete a bad word, then all that are not allowed. `copy` is memory.
+void ban(const SampleContext& context, std::span<float> copy, std::span<float> adjusted) {
+  for (int32_t token : context.banned) adjusted[token] = kLowest;
+  for (const std::vector<int32_t>& word : context.params->bad_words) {
+    const auto beginning = std::span(word).first(word.size() - 1);
+    if (beginning.size() > context.output.size()) continue;
+    const auto said = context.output.last(beginning.size());
+    if (std::equal(beginning.begin(), beginning.end(), said.begin())) {
+      adjusted[word.back()] = kLowest;
     }
   }
-  for (int32_t token : context.banned) adjusted[token] = kLowest;
+  if (context.params->allowed_token_ids.empty()) return;
+  std::copy(adjusted.begin(), adjusted.end(), copy.begin());
+  std::fill(adjusted.begin(), adjusted.end(), kLowest);
+  for (int32_t token : context.params->allowed_token_ids) adjusted[token] = copy[token];
+}
+
+/// The logits that the token is chosen by: `logits` itself if the settings change none.
+std::span<const float> adjust(std::span<const float> logits,
+                              const SampleContext& context,
+                              Scratch& scratch) {
+  if (!changes_logits(context)) return logits;
+  const SamplingParams& params = *context.params;
+  std::span<float> adjusted = scratch.logits;
+  std::copy(logits.begin(), logits.end(), adjusted.begin());
+  for (const LogitBias& entry : params.logit_bias) adjusted[entry.token] += entry.bias;
+  if (has_penalties(params)) {
+    std::span<const float> before = logits;
+    if (!params.logit_bias.empty()) {
+      std::copy(adjusted.begin(), adjusted.end(), scratch.weights.begin());
+      before = scratch.weights;
+    }
+    add_penalties(context, before, scratch.order, adjusted);
+  }
+  ban(context, scratch.order, adjusted);
   return adjusted;
 }
 
@@ -231,7 +271,9 @@ void add_logprobs(
     std::span<const float> logits, float max, int64_t count, Scratch& scratch, Sampled& out) {
   const double mass = scan_exp(logits, max, 1.0f, scratch.weights.data());
   const double norm = max + std::log(mass);
-  auto logprob = [&](int32_t token) { return static_cast<float>(logits[token] - norm); };
+  auto logprob = [&](int32_t token) {
+    return std::max(static_cast<float>(logits[token] - norm), kLeastLogprob);
+  };
   out.logprob = logprob(out.token);
   if (count == 0) return;
   const auto ids = best_ids(logits, std::min<int64_t>(count, logits.size()), scratch);
@@ -253,15 +295,25 @@ Result<Sampled> sample(std::span<const float> logits,
     return base::internal_error(
         fmt::format("the logits for position {} have NaN or infinity", context.position));
   }
-  Scratch scratch(memory, logits.size());
-  const std::span<const float> adjusted = adjust(logits, context, scratch);
-  const float max = adjusted.data() == logits.data() ? raw_max : scan_max(adjusted);
-  if (!std::isfinite(max)) {
+  if (raw_max == kLowest) {
     return base::internal_error(fmt::format(
         "no logit for position {} is finite, no token can be chosen", context.position));
   }
-  Sampled out;
+  Scratch scratch(memory, logits.size());
   const SamplingParams& params = *context.params;
+  Sampled out;
+  if (context.given >= 0) {
+    out.token = context.given;
+    add_logprobs(logits, raw_max, params.prompt_logprobs, scratch, out);
+    return out;
+  }
+  const std::span<const float> adjusted = adjust(logits, context, scratch);
+  const float max = adjusted.data() == logits.data() ? raw_max : scan_max(adjusted);
+  if (max == kLowest) {
+    return base::invalid(
+        fmt::format("no token may be chosen for position {}", context.position),
+        "allowed_token_ids, bad_words, min_tokens and the model's own limits leave none");
+  }
   out.token = params.temperature < kGreedyBelow ? static_cast<int32_t>(scan_first(adjusted, max))
                                                 : draw_token(adjusted, max, context, scratch);
   if (params.logprobs >= 0) add_logprobs(logits, raw_max, params.logprobs, scratch, out);

@@ -241,6 +241,101 @@ TEST(Sampler, BannedTokensAreNeverChosen) {
   EXPECT_EQ(sampler.token(logits), 3);
 }
 
+TEST(Sampler, LogitBiasIsAddedBeforeThePenalties) {
+  Sampler sampler;
+  sampler.params.temperature = 0;
+  sampler.params.logit_bias = {{1, 2.5f}, {2, -100}};
+  EXPECT_EQ(sampler.token(std::vector<float>{3, 0.6f, 99, 0}), 1);
+  EXPECT_EQ(sampler.token(std::vector<float>{3, 0.4f, 99, 0}), 0);
+  // (0.6 + 2.5) / 2 = 1.55, once for a token that was seen twice.
+  sampler.params.repetition_penalty = 2;
+  sampler.prompt = {1, 1};
+  EXPECT_EQ(sampler.token(std::vector<float>{1.5f, 0.6f, 99, 0}), 1);
+  EXPECT_EQ(sampler.token(std::vector<float>{1.6f, 0.6f, 99, 0}), 0);
+}
+
+TEST(Sampler, APenaltyThatOverflowsStillFindsTheBest) {
+  Sampler sampler;
+  sampler.params.repetition_penalty = 1e-38f;
+  sampler.prompt = {1};
+  for (float temperature : {0.0f, 1.0f}) {
+    sampler.params.temperature = temperature;
+    EXPECT_EQ(sampler.token(std::vector<float>{20, 10, 5}), 1);
+  }
+}
+
+TEST(Sampler, ABadWordIsNeverCompleted) {
+  Sampler sampler;
+  sampler.params.temperature = 0;
+  sampler.params.bad_words = {{3}, {1, 2}, {1, 1, 0}};
+  const std::vector<float> logits = {7, 6, 8, 9};
+  EXPECT_EQ(sampler.token(logits), 2) << "a word of one token is banned at once";
+  sampler.prompt = {0, 1};
+  EXPECT_EQ(sampler.token(logits), 2) << "the prompt is not part of the answer";
+  sampler.output = {1};
+  EXPECT_EQ(sampler.token(logits), 0) << "after 1 comes no 2";
+  sampler.output = {1, 1};
+  EXPECT_EQ(sampler.token(logits), 1) << "and after 1 1 no 0 either";
+  sampler.output = {1, 0};
+  EXPECT_EQ(sampler.token(logits), 2);
+  // Many draws: the sequence 1 2 is never there.
+  sampler.params = {};
+  sampler.params.bad_words = {{1, 2}};
+  sampler.output = {};
+  int ones = 0;
+  for (int position = 0; position < 2000; ++position) {
+    const int32_t token = sampler.token(std::vector<float>{1, 1, 1}, 5, position);
+    if (!sampler.output.empty() && sampler.output.back() == 1) {
+      ASSERT_NE(token, 2);
+      ++ones;
+    }
+    sampler.output.push_back(token);
+  }
+  EXPECT_GT(ones, 300);
+}
+
+TEST(Sampler, OnlyAllowedTokensAreChosen) {
+  Sampler sampler;
+  sampler.params.allowed_token_ids = {4, 1, 4};
+  const auto logits = normal_logits(100, 3, 1);
+  std::set<int32_t> seen;
+  for (int position = 0; position < 200; ++position)
+    seen.insert(sampler.token(logits, 3, position));
+  EXPECT_THAT(seen, UnorderedElementsAreArray({1, 4}));
+  sampler.params.bad_words = {{4}};
+  EXPECT_EQ(sampler.token(logits), 1);
+}
+
+TEST(Sampler, SettingsThatAllowNoTokenAreTheCallersError) {
+  Sampler sampler;
+  sampler.params.allowed_token_ids = {1, 2};
+  sampler.banned = {1, 2};
+  auto sampled = sampler(normal_logits(10, 1, 1), 1, 7);
+  ASSERT_FALSE(sampled.ok());
+  EXPECT_EQ(sampled.error().text(),
+            "no token may be chosen for position 7\nhint: allowed_token_ids, bad_words, min_tokens "
+            "and the model's own limits leave none");
+  EXPECT_EQ(sampled.error().code, ErrorCode::kInvalid);
+}
+
+TEST(Sampler, AGivenTokenIsOnlyScored) {
+  Sampler sampler;
+  sampler.params.prompt_logprobs = 1;
+  sampler.params.allowed_token_ids = {0};
+  sampler.params.logit_bias = {{0, 50}};
+  const std::vector<float> logits = {1, 3, 2, -kInfinity};
+  const double norm = std::log(std::exp(1.0) + std::exp(3.0) + std::exp(2.0));
+  SampleContext context{.params = &sampler.params, .given = 2};
+  Sampled sampled = *sample(logits, context, sampler.scratch);
+  EXPECT_EQ(sampled.token, 2);
+  EXPECT_NEAR(sampled.logprob, 2 - norm, 1e-6);
+  ASSERT_EQ(sampled.top_logprobs.size(), 1u);
+  EXPECT_EQ(sampled.top_logprobs[0].token, 1);
+  context.given = 3;
+  EXPECT_EQ(sample(logits, context, sampler.scratch)->logprob, kLeastLogprob)
+      << "a token that the model cannot say has a number, too";
+}
+
 TEST(Sampler, LogprobsAreThoseOfTheModelBeforeAnySetting) {
   Sampler sampler;
   sampler.params.temperature = 0;
@@ -331,48 +426,6 @@ TEST(SamplerScan, ExpIsOneAtTheMaximumAndCloseElsewhere) {
   EXPECT_EQ(weights[scan_first(values, max)], 1.0f);
   EXPECT_EQ(weights[5], 0.0f);
   EXPECT_NEAR(scan_sum(weights), sum, 1e-12 * sum);
-}
-
-TEST(SamplingParams, OutOfRangeNamesTheFieldTheValueAndTheLimit) {
-  auto message = [](auto change) {
-    SamplingParams params;
-    change(params);
-    auto status = params.validate(100);
-    return status.ok() ? std::string("ok") : status.error().message;
-  };
-  using P = SamplingParams;
-  EXPECT_EQ(message([](P&) {}), "ok");
-  EXPECT_EQ(message([](P& p) { p.temperature = 101; }),
-            "temperature is 101, must be between 0 and 100");
-  EXPECT_EQ(message([](P& p) { p.temperature = kNan; }),
-            "temperature is nan, must be between 0 and 100");
-  EXPECT_EQ(message([](P& p) { p.temperature = kInfinity; }),
-            "temperature is inf, must be between 0 and 100");
-  EXPECT_EQ(message([](P& p) { p.top_k = -2; }), "top_k is -2, must be at least -1");
-  EXPECT_EQ(message([](P& p) { p.top_k = -1; }), "ok");
-  EXPECT_EQ(message([](P& p) { p.top_p = 1.01f; }), "top_p is 1.01, must be between 0 and 1");
-  EXPECT_EQ(message([](P& p) { p.top_p = kNan; }), "top_p is nan, must be between 0 and 1");
-  EXPECT_EQ(message([](P& p) { p.min_p = -0.5f; }), "min_p is -0.5, must be between 0 and 1");
-  EXPECT_EQ(message([](P& p) { p.repetition_penalty = 0; }),
-            "repetition_penalty is 0, must be above 0");
-  EXPECT_EQ(message([](P& p) { p.repetition_penalty = kNan; }),
-            "repetition_penalty is nan, must be between 0 and 100");
-  EXPECT_EQ(message([](P& p) { p.presence_penalty = 2.5f; }),
-            "presence_penalty is 2.5, must be between -2 and 2");
-  EXPECT_EQ(message([](P& p) { p.frequency_penalty = -kInfinity; }),
-            "frequency_penalty is -inf, must be between -2 and 2");
-  EXPECT_EQ(message([](P& p) { p.max_tokens = 0; }), "max_tokens is 0, must be at least 1");
-  EXPECT_EQ(message([](P& p) { p.min_tokens = 17; }), "min_tokens is 17, must be between 0 and 16");
-  EXPECT_EQ(message([](P& p) { p.logprobs = 21; }), "logprobs is 21, must be between -1 and 20");
-  EXPECT_EQ(message([](P& p) { p.stop.assign(17, "x"); }),
-            "stop has 17 texts, at most 16 are allowed");
-  EXPECT_EQ(message([](P& p) { p.stop = {"x", ""}; }), "stop[1] is empty");
-  EXPECT_EQ(message([](P& p) {
-              p.stop_token_ids = {3, 100};
-            }),
-            "stop_token_ids[1] is 100, must be in [0, 100)");
-  EXPECT_EQ(message([](P& p) { p.stop_token_ids.assign(129, 1); }),
-            "stop_token_ids has 129 ids, at most 128 are allowed");
 }
 
 }  // namespace

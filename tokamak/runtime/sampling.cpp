@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokamak/runtime/sampling.h"
 
+#include <algorithm>
 #include <limits>
 
 namespace tokamak::runtime {
@@ -20,6 +21,53 @@ Result<void> in_range(std::string_view name, T value, T low, T high) {
   return base::invalid(fmt::format("{} is {}, must be between {} and {}", name, value, low, high));
 }
 
+Result<void> at_most(std::string_view name, size_t count, std::string_view what, size_t limit) {
+  if (count <= limit) return {};
+  return base::invalid(
+      fmt::format("{} has {} {}, at most {} are allowed", name, count, what, limit));
+}
+
+/// `place` is the index in the list `name`, "[3]" or "[3][1]".
+Result<void> in_vocab(std::string_view name, std::string place, int64_t id, int64_t vocab_size) {
+  if (id >= 0 && id < vocab_size) return {};
+  return base::invalid(fmt::format("{}{} is {}, must be in [0, {})", name, place, id, vocab_size));
+}
+
+template <typename Id>
+Result<void> all_in_vocab(std::string_view name, const std::vector<Id>& ids, int64_t vocab_size) {
+  for (size_t i = 0; i < ids.size(); ++i)
+    TKM_RETURN_IF_ERROR(in_vocab(name, fmt::format("[{}]", i), ids[i], vocab_size));
+  return {};
+}
+
+Result<void> validate_bias(const std::vector<LogitBias>& list, int64_t vocab_size) {
+  TKM_RETURN_IF_ERROR(at_most("logit_bias", list.size(), "tokens", 1024));
+  std::vector<int32_t> tokens;
+  for (size_t i = 0; i < list.size(); ++i) {
+    TKM_RETURN_IF_ERROR(
+        in_vocab("logit_bias", fmt::format("[{}].token", i), list[i].token, vocab_size));
+    TKM_RETURN_IF_ERROR(in_range(
+        fmt::format("logit_bias of token {}", list[i].token), list[i].bias, -100.0f, 100.0f));
+    tokens.push_back(list[i].token);
+  }
+  std::sort(tokens.begin(), tokens.end());
+  const auto twice = std::adjacent_find(tokens.begin(), tokens.end());
+  if (twice == tokens.end()) return {};
+  return base::invalid(fmt::format("logit_bias names token {} twice", *twice));
+}
+
+Result<void> validate_bad_words(const std::vector<std::vector<int32_t>>& words,
+                                int64_t vocab_size) {
+  TKM_RETURN_IF_ERROR(at_most("bad_words", words.size(), "sequences", 128));
+  for (size_t i = 0; i < words.size(); ++i) {
+    const std::string name = fmt::format("bad_words[{}]", i);
+    if (words[i].empty()) return base::invalid(name + " is empty");
+    TKM_RETURN_IF_ERROR(at_most(name, words[i].size(), "tokens", 64));
+    TKM_RETURN_IF_ERROR(all_in_vocab(name, words[i], vocab_size));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<void> SamplingParams::validate(int64_t vocab_size) const {
@@ -31,26 +79,22 @@ Result<void> SamplingParams::validate(int64_t vocab_size) const {
   if (repetition_penalty == 0) return base::invalid("repetition_penalty is 0, must be above 0");
   TKM_RETURN_IF_ERROR(in_range("presence_penalty", presence_penalty, -2.0f, 2.0f));
   TKM_RETURN_IF_ERROR(in_range("frequency_penalty", frequency_penalty, -2.0f, 2.0f));
-  TKM_RETURN_IF_ERROR(in_range<int64_t>("max_tokens", max_tokens, 1, kMost));
-  TKM_RETURN_IF_ERROR(in_range<int64_t>("min_tokens", min_tokens, 0, max_tokens));
   TKM_RETURN_IF_ERROR(in_range<int64_t>("logprobs", logprobs, -1, 20));
-  if (stop.size() > 16) {
-    return base::invalid(fmt::format("stop has {} texts, at most 16 are allowed", stop.size()));
-  }
+  TKM_RETURN_IF_ERROR(in_range<int64_t>("prompt_logprobs", prompt_logprobs, -1, 20));
+  const int64_t least_tokens = prompt_logprobs >= 0 ? 0 : 1;
+  TKM_RETURN_IF_ERROR(in_range<int64_t>("max_tokens", max_tokens, least_tokens, kMost));
+  TKM_RETURN_IF_ERROR(in_range<int64_t>("min_tokens", min_tokens, 0, max_tokens));
+  TKM_RETURN_IF_ERROR(at_most("stop", stop.size(), "texts", 16));
   for (size_t i = 0; i < stop.size(); ++i) {
     if (stop[i].empty()) return base::invalid(fmt::format("stop[{}] is empty", i));
   }
-  if (stop_token_ids.size() > 128) {
-    return base::invalid(
-        fmt::format("stop_token_ids has {} ids, at most 128 are allowed", stop_token_ids.size()));
-  }
-  for (size_t i = 0; i < stop_token_ids.size(); ++i) {
-    if (stop_token_ids[i] < 0 || stop_token_ids[i] >= vocab_size) {
-      return base::invalid(fmt::format(
-          "stop_token_ids[{}] is {}, must be in [0, {})", i, stop_token_ids[i], vocab_size));
-    }
-  }
-  return {};
+  TKM_RETURN_IF_ERROR(at_most("stop_token_ids", stop_token_ids.size(), "ids", 128));
+  TKM_RETURN_IF_ERROR(all_in_vocab("stop_token_ids", stop_token_ids, vocab_size));
+  TKM_RETURN_IF_ERROR(validate_bias(logit_bias, vocab_size));
+  TKM_RETURN_IF_ERROR(validate_bad_words(bad_words, vocab_size));
+  TKM_RETURN_IF_ERROR(at_most(
+      "allowed_token_ids", allowed_token_ids.size(), "ids", static_cast<size_t>(vocab_size)));
+  return all_in_vocab("allowed_token_ids", allowed_token_ids, vocab_size);
 }
 
 }  // namespace tokamak::runtime

@@ -17,7 +17,8 @@ struct LogitBias {
   float bias = 0;  ///< [-100, 100]
 };
 
-/// Settings of one request. The order of effect: penalties, temperature, top-k, top-p, min-p, draw.
+/// Settings of one request. The order of effect: logit_bias, penalties, what is not allowed (banned
+/// tokens, bad_words, all but allowed_token_ids), temperature, top-k, top-p, min-p, draw.
 /// Repetition is defined as in Hugging Face transformers, then frequency and presence as in vLLM.
 /// Temperature, top-k, top-p and min-p as in transformers, each on what the one before left (vLLM
 /// applies min-p before top-k). Tokens that tie with the k-th best are all kept, as in both; of
@@ -36,20 +37,24 @@ struct SamplingParams {
       0.0f;           ///< Subtracted for each time a token was seen in the output. [-2, 2]
   int64_t seed = -1;  ///< Same seed, same answer, in any batch; negative: a random one is drawn for
                       ///< the request.
-  int64_t max_tokens = 16;  ///< Of the answer. >= 1
-  int64_t min_tokens = 0;   ///< No end of sequence or stop before so many.
+  int64_t max_tokens =
+      16;  ///< Of the answer. >= 1; with prompt_logprobs also 0: nothing is sampled.
+  int64_t min_tokens = 0;  ///< No end of sequence or stop before so many.
   bool ignore_eos = false;
   int64_t logprobs = -1;  ///< Log-probabilities of this many best tokens with each token; 0: of the
                           ///< token alone; -1: none. <= 20
   std::vector<std::string>
       stop;  ///< The answer ends before any of these texts. At most 16, not empty.
   std::vector<int64_t> stop_token_ids;  ///< The answer ends with any of these tokens. At most 128.
-  bool include_stop_str_in_output = false;  ///< The answer ends after the stop text, not before it.
+  bool include_stop_str_in_output = false;  ///< The answer ends after what stops it, be it a text
+                                            ///< or a token, not before it.
   std::vector<LogitBias> logit_bias;        ///< At most 1024, each token once.
-  /// Sequences of tokens that the answer never completes. At most 128 of at most 64 tokens.
+  /// Sequences of tokens that the answer never completes, whatever the prompt ends with. At most
+  /// 128 of at most 64 tokens.
   std::vector<std::vector<int32_t>> bad_words;
   std::vector<int32_t> allowed_token_ids;  ///< Only these may be chosen; empty: all.
   int64_t prompt_logprobs = -1;  ///< As `logprobs`, for each prompt token but the first. <= 20
+  /// All but logit_bias, whose elements are structs.
   static constexpr auto kFields =
       std::tuple{Field{"temperature", &SamplingParams::temperature},
                  Field{"top_k", &SamplingParams::top_k},
@@ -64,7 +69,11 @@ struct SamplingParams {
                  Field{"ignore_eos", &SamplingParams::ignore_eos},
                  Field{"logprobs", &SamplingParams::logprobs},
                  Field{"stop", &SamplingParams::stop},
-                 Field{"stop_token_ids", &SamplingParams::stop_token_ids}};
+                 Field{"stop_token_ids", &SamplingParams::stop_token_ids},
+                 Field{"include_stop_str_in_output", &SamplingParams::include_stop_str_in_output},
+                 Field{"bad_words", &SamplingParams::bad_words},
+                 Field{"allowed_token_ids", &SamplingParams::allowed_token_ids},
+                 Field{"prompt_logprobs", &SamplingParams::prompt_logprobs}};
   /// Errors: invalid, naming the field, its value and the limit; NaN is always out of range.
   Result<void> validate(int64_t vocab_size) const;
 };
@@ -82,7 +91,12 @@ struct SampleContext {
   uint64_t seed = 0;                ///< Of the request.
   int64_t position =
       0;  ///< Index of the token to be chosen in its sequence: (seed, position) fixes the draw.
+  int32_t given = -1;  ///< >= 0: this token of the prompt is at `position`, nothing is chosen. Only
+                       ///< its logprobs are asked for, SamplingParams::prompt_logprobs of them.
 };
+
+/// Logprobs are never NaN and not below this, so that every text form of a number can hold them.
+inline constexpr float kLeastLogprob = -9999;
 
 struct Sampled {
   int32_t token = 0;
@@ -91,8 +105,9 @@ struct Sampled {
   std::vector<TokenLogprob> top_logprobs;  ///< Best first, `logprobs` of them.
 };
 
-/// Chooses from logits [vocab]. Deterministic in (logits, context). Errors: internal, if no logit
-/// is finite or one is NaN or +infinity (names the position). `scratch` is reused between calls.
+/// Chooses from logits [vocab]. Deterministic in (logits, context). Errors, naming the position:
+/// internal, if no logit is finite or one is NaN or +infinity; invalid, if the settings allow no
+/// token. `scratch` is reused between calls.
 Result<Sampled> sample(std::span<const float> logits,
                        const SampleContext& context,
                        std::vector<float>& scratch);
