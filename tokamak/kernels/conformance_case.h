@@ -4,11 +4,18 @@
 //
 // Each buffer lies between guard bands that must survive; outputs, workspace and bands hold NaNs
 // before the run, so that a read of what nobody wrote shows in the result; each kernel runs twice
-// and must return the same bits.
+// and must return the same bits. A device with memory of its own gets copies of the buffers, bands
+// and all, and they are fetched back after the run.
+//
+// TOKAMAK_CONFORMANCE_TARGETS=cpu|cuda|compile keeps to one target; compile builds what the cuda
+// cases would run and runs nothing, on machines without a GPU. TOKAMAK_CONFORMANCE_SHARD=3/16 takes
+// each sixteenth case, for many processes beside each other.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <limits>
@@ -27,6 +34,7 @@
 #endif
 
 #include "tokamak/base/fields.h"
+#include "tokamak/device/cuda/cuda_device.h"
 #include "tokamak/kernels/kernel.h"
 
 namespace tokamak::kernels::conformance {
@@ -49,6 +57,12 @@ class GuardedBuffer {
     auto* first = static_cast<std::byte*>(data());
     return {first, first + bytes_};
   }
+  /// The bytes with their bands, and where the bytes begin.
+  std::span<std::byte> whole() {
+    allow_all();
+    return memory_;
+  }
+  size_t begin() const { return begin_; }
   bool bands_intact() {
     allow_all();
     auto intact = [](std::byte b) { return b == std::byte{0xff}; };
@@ -75,6 +89,86 @@ class GuardedBuffer {
 #endif
   size_t bytes_, begin_ = 0;
   std::vector<std::byte> memory_;
+};
+
+/// Copies of guarded buffers in the memory of a device.
+class DeviceCopies {
+ public:
+  explicit DeviceCopies(device::Device& device) : device_(device) {}
+  ~DeviceCopies() { arena().used = 0; }
+
+  /// Where the buffer's bytes are for a kernel: aligned to 64 bytes and no more.
+  void* place(GuardedBuffer& buffer) {
+    if (device_.host_accessible()) return buffer.data();
+    Arena& a = arena();
+    if (a.memory.bytes() == 0) a.memory = device_.allocate(kArenaBytes).value();
+    std::span<std::byte> whole = buffer.whole();
+    size_t begin = (a.used + buffer.begin() + 127) / 128 * 128 + 64;
+    a.used = begin - buffer.begin() + whole.size();
+    TKM_CHECK(a.used <= kArenaBytes, "the case takes {} bytes", a.used);
+    auto* at = static_cast<std::byte*>(a.memory.data()) + begin;
+    device_.copy_to_device(at - buffer.begin(), whole.data(), std::ssize(whole));
+    copies_.push_back({&buffer, at});
+    return at;
+  }
+  /// After the run: the buffers as the device left them.
+  Result<void> fetch() {
+    for (auto& [buffer, at] : copies_) {
+      std::span<std::byte> whole = buffer->whole();
+      device_.copy_to_host(whole.data(), at - buffer->begin(), std::ssize(whole));
+    }
+    return device_.synchronize();
+  }
+
+ private:
+  static constexpr size_t kArenaBytes = size_t{256} << 20;
+  struct Arena {
+    device::Memory memory;
+    size_t used = 0;
+  };
+  static Arena& arena() {
+    static Arena arena;  // Of the one device with memory of its own.
+    return arena;
+  }
+  struct Copy {
+    GuardedBuffer* buffer;
+    std::byte* at;
+  };
+  device::Device& device_;
+  std::vector<Copy> copies_;
+};
+
+/// The batch of a case in the memory of a device.
+class DeviceBatchCase {
+ public:
+  DeviceBatchCase(DeviceCopies& copies, std::span<const op::SequenceSpan> sequences) {
+    std::vector<int32_t> first_rows = {0}, contexts, table;
+    size_t max_pages = 1;
+    for (const auto& s : sequences) max_pages = std::max(max_pages, s.pages.size());
+    for (const auto& s : sequences) {
+      first_rows.push_back(s.first_token + s.num_tokens);
+      contexts.push_back(s.context);
+      table.insert(table.end(), s.pages.begin(), s.pages.end());
+      table.resize(contexts.size() * max_pages, -1);
+      batch_.max_sequence_rows = std::max(batch_.max_sequence_rows, s.num_tokens);
+    }
+    batch_.first_rows = place(copies, first_rows);
+    batch_.contexts = place(copies, contexts);
+    batch_.page_table = place(copies, table);
+    batch_.num_sequences = static_cast<int32_t>(sequences.size());
+    batch_.max_pages = static_cast<int32_t>(max_pages);
+  }
+  const DeviceBatch& batch() const { return batch_; }
+
+ private:
+  const int32_t* place(DeviceCopies& copies, const std::vector<int32_t>& values) {
+    int64_t bytes = std::ssize(values) * 4;
+    buffers_.push_back(std::make_unique<GuardedBuffer>(bytes));
+    std::memcpy(buffers_.back()->data(), values.data(), static_cast<size_t>(bytes));
+    return static_cast<const int32_t*>(copies.place(*buffers_.back()));
+  }
+  std::vector<std::unique_ptr<GuardedBuffer>> buffers_;
+  DeviceBatch batch_;
 };
 
 /// Fresh values of the order of one; one in a thousand is fifty times larger.
@@ -216,7 +310,7 @@ inline std::vector<float> floats_of(DType dtype, const void* data, int64_t count
 
 class CaseRunner {
  public:
-  CaseRunner(const Case& c, uint32_t seed) : case_(c) {
+  CaseRunner(const Case& c, uint32_t seed) : case_(c), seed_(seed) {
     desc_.op = c.op;
     desc_.inputs = c.inputs;
     desc_.weights = c.weights;
@@ -248,33 +342,63 @@ class CaseRunner {
       auto found = configs(*device);
       EXPECT_FALSE(found.empty()) << describe() << " has no " << base::enum_name(target)
                                   << " tactic";
-      for (const Candidate& candidate : found) run(candidate, *device);
+      for (const Candidate& candidate : found) {
+        if (compiles_only(*device))
+          compile(candidate, *device);
+        else
+          run(candidate, *device);
+      }
     }
   }
 
  private:
   static device::Device* shared_device(Target target) {
-    static std::shared_ptr<device::Device> devices[3];
-    auto& device = devices[static_cast<size_t>(target)];
-    if (!device) {
+    static const std::vector<std::shared_ptr<device::Device>> devices = open_devices();
+    return devices[static_cast<size_t>(target)].get();
+  }
+  static std::vector<std::shared_ptr<device::Device>> open_devices() {
+    const char* variable = std::getenv("TOKAMAK_CONFORMANCE_TARGETS");
+    std::string only = variable ? variable : "";
+    std::vector<std::shared_ptr<device::Device>> out(3);
+    for (Target target : {Target::kCpu, Target::kCuda}) {
+      if (!only.empty() && only != base::enum_name(target)) continue;
       auto opened = device::open_device(target, target == Target::kCpu ? 2 : 0);
-      if (opened.ok()) device = *opened;
+      if (opened.ok()) out[static_cast<size_t>(target)] = *opened;
+      EXPECT_TRUE(opened.ok() || only.empty()) << opened.error().text();
     }
-    return device.get();
+    if (only == "compile")
+      out[static_cast<size_t>(Target::kCuda)] = device::cuda::CudaDevice::compile_only({}, 1);
+    return out;
+  }
+  static bool compiles_only(const device::Device& device) {
+    return device.target() == Target::kCuda && !device::cuda::cuda_device(device).can_run();
+  }
+  void compile(const Candidate& candidate, device::Device& device) const {
+    auto kernel = candidate.tactic->make(desc_, candidate.config, device);
+    EXPECT_TRUE(kernel.ok()) << candidate.tactic->name << " " << candidate.config.dump() << ": "
+                             << describe() << ": " << kernel.error().text();
+    ++num_runs();
   }
 
-  /// What any token bucket would offer: a kernel must be right for every number of tokens.
+  /// What any token bucket would offer: a kernel must be right for every number of tokens. Where
+  /// each config is compiled, a case takes two of a tactic, the next case others.
   std::vector<Candidate> configs(const device::Device& device) const {
+    size_t turn = seed_;
     std::vector<Candidate> out;
-    std::set<std::string> seen;
-    for (int64_t tokens : {1, 8, 16, 64, 512}) {
-      for (const Tactic* tactic : all_tactics()) {
-        if (tactic->target != device.target()) continue;
+    for (const Tactic* tactic : all_tactics()) {
+      if (tactic->target != device.target()) continue;
+      std::vector<Json> all;
+      std::set<std::string> seen;
+      for (int64_t tokens : {1, 2, 4, 8, 16, 32, 64, 128, 512}) {
         for (Json& config : tactic->candidates(desc_, tokens, device)) {
-          if (seen.insert(std::string(tactic->name) + config.dump()).second)
-            out.push_back({tactic, std::move(config)});
+          if (seen.insert(config.dump()).second) all.push_back(std::move(config));
         }
       }
+      if (device.target() == Target::kCuda && all.size() > 2) {
+        size_t first = turn % all.size(), second = (turn + 1 + turn / all.size()) % all.size();
+        all = first == second ? std::vector{all[first]} : std::vector{all[first], all[second]};
+      }
+      for (Json& config : all) out.push_back({tactic, std::move(config)});
     }
     return out;
   }
@@ -332,15 +456,11 @@ class CaseRunner {
     auto kernel = candidate.tactic->make(desc_, candidate.config, device);
     ASSERT_TRUE(kernel.ok()) << what << ": " << kernel.error().text();
     std::vector<GuardedBuffer> buffers;
-    std::vector<TensorView> inputs;
-    for (size_t i = 0; i < inputs_.size(); ++i) {
+    for (size_t i = 0; i < inputs_.size(); ++i)
       buffers.push_back(input_buffer(*candidate.tactic, i));
-      inputs.push_back(inputs_[i].view());
-      inputs.back().data = buffers.back().data();
-    }
     std::vector<std::vector<std::byte>> first_run;
     for (int run = 0; run < 2; ++run) {
-      std::vector<std::vector<std::byte>> results = run_once(what, **kernel, inputs);
+      std::vector<std::vector<std::byte>> results = run_once(what, device, **kernel, buffers);
       for (GuardedBuffer& buffer : buffers)
         EXPECT_TRUE(buffer.bands_intact()) << what << ": wrote around an input";
       if (run == 0)
@@ -352,30 +472,46 @@ class CaseRunner {
   }
 
   std::vector<std::vector<std::byte>> run_once(const std::string& what,
+                                               device::Device& device,
                                                Kernel& kernel,
-                                               const std::vector<TensorView>& inputs) {
+                                               std::vector<GuardedBuffer>& input_buffers) {
     int64_t sequences = case_.cache ? std::ssize(case_.cache->sequences()) : 1;
     GuardedBuffer workspace(kernel.workspace_bytes(case_.tokens, case_.rows, sequences));
     std::vector<GuardedBuffer> buffers;
-    std::vector<TensorView> outputs;
-    for (const TensorType& type : desc_.outputs) {
-      TensorView view{type.dtype, type.resolve(case_.tokens, case_.rows), nullptr};
-      buffers.emplace_back(view.bytes());
-      view.data = buffers.back().data();
-      outputs.push_back(view);
-    }
-    op::KvCache layer;
-    op::BatchView batch;
+    for (const TensorType& type : desc_.outputs)
+      buffers.emplace_back(TensorView{type.dtype, shape_of(type), nullptr}.bytes());
     if (case_.cache) {
       buffers.emplace_back(case_.cache->bytes());
       std::memcpy(buffers.back().data(),
                   case_.cache->initial().data(),
                   static_cast<size_t>(case_.cache->bytes()));
-      layer = case_.cache->view(buffers.back().data());
-      batch = {case_.cache->sequences(), std::span(&layer, 1)};
     }
-    kernel.run(
-        {.inputs = inputs, .outputs = outputs, .batch = &batch, .workspace = workspace.data()});
+
+    DeviceCopies copies(device);
+    std::vector<TensorView> inputs, outputs;
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      inputs.push_back(inputs_[i].view());
+      inputs.back().data = copies.place(input_buffers[i]);
+    }
+    for (size_t i = 0; i < desc_.outputs.size(); ++i) {
+      const TensorType& type = desc_.outputs[i];
+      outputs.push_back({type.dtype, shape_of(type), copies.place(buffers[i])});
+    }
+    op::KvCache layer;
+    op::BatchView batch;
+    std::optional<DeviceBatchCase> device_batch;
+    if (case_.cache) {
+      layer = case_.cache->view(copies.place(buffers.back()));
+      batch = {case_.cache->sequences(), std::span(&layer, 1)};
+      device_batch.emplace(copies, batch.sequences);
+    }
+    kernel.run({.inputs = inputs,
+                .outputs = outputs,
+                .batch = &batch,
+                .device_batch = device_batch ? &device_batch->batch() : nullptr,
+                .workspace = copies.place(workspace)});
+    auto done = copies.fetch();
+    EXPECT_TRUE(done.ok()) << what << ": " << done.error().text();
     EXPECT_TRUE(workspace.bands_intact()) << what << ": wrote around the workspace";
     std::vector<std::vector<std::byte>> results;
     for (GuardedBuffer& buffer : buffers) {
@@ -383,18 +519,19 @@ class CaseRunner {
       results.push_back(buffer.content());
     }
     for (size_t i = 0; i < outputs.size(); ++i) {
-      compare(what, outputs[i].dtype, outputs[i].data, reference_[i].floats(), case_.rule);
+      compare(what, outputs[i].dtype, buffers[i].data(), reference_[i].floats(), case_.rule);
     }
     if (case_.cache) {
       int64_t count = case_.cache->bytes() / tensor::dtype_bytes(layer.dtype);
       compare(what + " cache",
               layer.dtype,
-              layer.data,
+              buffers.back().data(),
               floats_of(layer.dtype, reference_cache_.data(), count),
               Rule::kNorm);
     }
     return results;
   }
+  Shape shape_of(const TensorType& type) const { return type.resolve(case_.tokens, case_.rows); }
 
   void compare(const std::string& what,
                DType dtype,
@@ -411,14 +548,23 @@ class CaseRunner {
   }
 
   Case case_;
+  uint32_t seed_;
   KernelDesc desc_;
   std::vector<Tensor> inputs_, reference_;
   std::vector<std::byte> reference_cache_;
 };
 
 inline void check(const Case& c) {
-  static uint32_t seed = 1;
-  CaseRunner(c, seed++).run_everywhere();
+  static uint32_t seed = 0;
+  static const std::pair<uint32_t, uint32_t> shard = [] {
+    std::pair<uint32_t, uint32_t> parts{0, 1};
+    const char* text = std::getenv("TOKAMAK_CONFORMANCE_SHARD");
+    if (text) {
+      EXPECT_EQ(std::sscanf(text, "%u/%u", &parts.first, &parts.second), 2) << text;
+    }
+    return parts;
+  }();
+  if (++seed % shard.second == shard.first) CaseRunner(c, seed).run_everywhere();
 }
 
 }  // namespace tokamak::kernels::conformance

@@ -36,13 +36,18 @@ void for_each_shape(F f) {
   }
 }
 
-TEST(Conformance, EveryOpOfTheTableHasACpuTactic) {
-  std::set<std::string_view> covered;
-  for (const Tactic* tactic : all_tactics()) {
-    std::string_view name = tactic->name.substr(0, tactic->name.find("_cpu_"));
-    if (tactic->target == Target::kCpu) covered.insert(name);
+TEST(Conformance, EveryOpOfTheTableHasATacticOnEachTarget) {
+  for (Target target : {Target::kCpu, Target::kCuda}) {
+    std::set<std::string_view> covered;
+    std::string infix = fmt::format("_{}_", base::enum_name(target));
+    for (const Tactic* tactic : all_tactics()) {
+      if (tactic->target == target)
+        covered.insert(tactic->name.substr(0, tactic->name.find(infix)));
+    }
+    for (const op::OpInfo* info : op::all_ops()) {
+      EXPECT_TRUE(covered.contains(info->name)) << info->name << " " << infix;
+    }
   }
-  for (const op::OpInfo* info : op::all_ops()) EXPECT_TRUE(covered.contains(info->name));
 }
 
 TEST(Conformance, AddAndMulOfEqualShapesAndOfARow) {
@@ -157,12 +162,14 @@ class Count : public testing::Environment {
 class OlderProcessor : public testing::TestWithParam<const char*> {};
 
 TEST_P(OlderProcessor, PassesTheWholeSuite) {
-  if (std::getenv("TOKAMAK_CPU_ISA")) GTEST_SKIP() << "already within a limit";
+  if (std::getenv("TOKAMAK_CPU_ISA") || std::getenv("TOKAMAK_CONFORMANCE_TARGETS"))
+    GTEST_SKIP() << "already within a limit";
   std::string program = std::filesystem::read_symlink("/proc/self/exe").string();
-  std::string command = fmt::format("TOKAMAK_CPU_ISA={} '{}' --gtest_brief=1 --gtest_filter='{}'",
-                                    GetParam(),
-                                    program,
-                                    "*Conformance*");
+  std::string command = fmt::format(
+      "TOKAMAK_CONFORMANCE_TARGETS=cpu TOKAMAK_CPU_ISA={} '{}' --gtest_brief=1 --gtest_filter='{}'",
+      GetParam(),
+      program,
+      "*Conformance*");
   EXPECT_EQ(std::system(command.c_str()), 0) << command;
 }
 

@@ -4,6 +4,7 @@
 #include "tokamak/kernels/cpu/tactics.h"
 
 #include "tokamak/kernels/cpu/simd_targets.h"
+#include "tokamak/kernels/cuda/tactics.h"
 #include "tokamak/kernels/kernel.h"
 #include "tokamak/kernels/reference.h"
 
@@ -11,17 +12,48 @@ namespace tokamak::kernels {
 
 std::span<const Tactic* const> all_tactics() {
   static const Tactic* const kTactics[] = {
-      &reference_tactic(),           &cpu::embedding_cpu_rows(),
-      &cpu::embedding_cpu_panels(),  &cpu::rms_norm_cpu_rows(),
-      &cpu::add_rms_norm_cpu_rows(), &cpu::layer_norm_cpu_rows(),
-      &cpu::matmul_cpu_stream(),     &cpu::matmul_cpu_tile(),
-      &cpu::matmul_cpu_plain(),      &cpu::slice_cpu_rows(),
-      &cpu::rope_cpu_rows(),         &cpu::rope_append_cpu_rows(),
-      &cpu::attention_cpu_pages(),   &cpu::attend_cpu_pages(),
-      &cpu::activation_cpu_simd(),   &cpu::gated_activation_cpu_simd(),
-      &cpu::add_cpu_simd(),          &cpu::mul_cpu_simd(),
-      &cpu::scale_cpu_simd(),        &cpu::softcap_cpu_simd(),
+      &reference_tactic(),
+      &cpu::embedding_cpu_rows(),
+      &cpu::embedding_cpu_panels(),
+      &cpu::rms_norm_cpu_rows(),
+      &cpu::add_rms_norm_cpu_rows(),
+      &cpu::layer_norm_cpu_rows(),
+      &cpu::matmul_cpu_stream(),
+      &cpu::matmul_cpu_tile(),
+      &cpu::matmul_cpu_plain(),
+      &cpu::slice_cpu_rows(),
+      &cpu::rope_cpu_rows(),
+      &cpu::rope_append_cpu_rows(),
+      &cpu::attention_cpu_pages(),
+      &cpu::attend_cpu_pages(),
+      &cpu::activation_cpu_simd(),
+      &cpu::gated_activation_cpu_simd(),
+      &cpu::add_cpu_simd(),
+      &cpu::mul_cpu_simd(),
+      &cpu::scale_cpu_simd(),
+      &cpu::softcap_cpu_simd(),
       &cpu::select_rows_cpu_rows(),
+      &cuda::embedding_cuda_rows(),
+      &cuda::select_rows_cuda_rows(),
+      &cuda::slice_cuda_rows(),
+      &cuda::rms_norm_cuda_rows(),
+      &cuda::add_rms_norm_cuda_rows(),
+      &cuda::layer_norm_cuda_rows(),
+      &cuda::matmul_cuda_ring(),
+      &cuda::matmul_cuda_tma(),
+      &cuda::matmul_cuda_plain(),
+      &cuda::rope_cuda_heads(),
+      &cuda::rope_append_cuda_heads(),
+      &cuda::attention_cuda_flash(),
+      &cuda::attention_cuda_plain(),
+      &cuda::attend_cuda_flash(),
+      &cuda::attend_cuda_plain(),
+      &cuda::activation_cuda_vector(),
+      &cuda::gated_activation_cuda_vector(),
+      &cuda::add_cuda_vector(),
+      &cuda::mul_cuda_vector(),
+      &cuda::scale_cuda_vector(),
+      &cuda::softcap_cuda_vector(),
   };
   [[maybe_unused]] static const bool limited = (cpu::limit_simd_targets(), true);
   return kTactics;

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tensor cores by warpgroup (sm_90a): d[64 x N] += a[64 x 16] b[N x 16]^T, bf16 in shared memory,
+// f32 sums in the registers of 4 warps. Both operands are rows of 64 columns (128 bytes) in the
+// layout that tensor maps with 128-byte swizzle write, in groups of 8 rows (1 KiB, so aligned).
+// Sums: register 4 j + r of lane 4 g + i of warp w: row 16 w + g + 8 (r / 2), column 8 j + 2 i + r
+// % 2. PTX ISA, "Asynchronous warpgroup level matrix multiply-accumulate".
+#pragma once
+
+#include "tile/async.cuh"
+
+namespace tkm {
+
+/// Names an operand: the address, 1 KiB between groups of rows, 128-byte swizzle.
+TKM_DEVICE u64 operand_descriptor(const void* tile) {
+  return u64{(shared_address(tile) & 0x3ffff) >> 4} | u64{1} << 16 | u64{1024 >> 4} << 32 |
+         u64{1} << 62;
+}
+/// Added to a descriptor: 16 columns on.
+constexpr u64 kNextColumns = 32 >> 4;
+
+TKM_DEVICE void wgmma_fence() {
+  asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
+TKM_DEVICE void wgmma_commit() {
+  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+/// Until at most PENDING committed groups are under way.
+template <int PENDING>
+TKM_DEVICE void wgmma_wait() {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(PENDING) : "memory");
+}
+template <int REGISTERS>
+TKM_DEVICE void take_registers() {
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(REGISTERS));
+}
+template <int REGISTERS>
+TKM_DEVICE void give_registers() {
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(REGISTERS));
+}
+
+// Operand lists are text: eight registers of d as operands, and their numbers in runs.
+#define TKM_SUMS_8(i)                                                                         \
+  "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), \
+      "+f"(d[i + 6]), "+f"(d[i + 7])
+#define TKM_SUMS_16(i) TKM_SUMS_8(i), TKM_SUMS_8(i + 8)
+#define TKM_SUMS_32(i) TKM_SUMS_16(i), TKM_SUMS_16(i + 16)
+#define TKM_SUMS_64(i) TKM_SUMS_32(i), TKM_SUMS_32(i + 32)
+#define TKM_NAMES_0_8 "%0, %1, %2, %3, %4, %5, %6, %7"
+#define TKM_NAMES_8_16 "%8, %9, %10, %11, %12, %13, %14, %15"
+#define TKM_NAMES_16_32 \
+  "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+#define TKM_NAMES_32_64                                                                   \
+  "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, " \
+  "%49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define TKM_NAMES_64_96                                                                   \
+  "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, %80, " \
+  "%81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
+#define TKM_NAMES_96_128                                                                 \
+  "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, "     \
+  "%110, %111, %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, " \
+  "%124, %125, %126, %127"
+
+template <int N>
+TKM_DEVICE void wgmma(float (&d)[N / 2], u64 a, u64 b);
+template <>
+TKM_DEVICE void wgmma<16>(float (&d)[8], u64 a, u64 b) {
+  asm volatile("wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 {" TKM_NAMES_0_8
+               "}, %8, %9, 1, 1, 1, 0, 0;"
+               : TKM_SUMS_8(0)
+               : "l"(a), "l"(b));
+}
+template <>
+TKM_DEVICE void wgmma<32>(float (&d)[16], u64 a, u64 b) {
+  asm volatile("wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 {" TKM_NAMES_0_8
+               ", " TKM_NAMES_8_16 "}, %16, %17, 1, 1, 1, 0, 0;"
+               : TKM_SUMS_16(0)
+               : "l"(a), "l"(b));
+}
+template <>
+TKM_DEVICE void wgmma<64>(float (&d)[32], u64 a, u64 b) {
+  asm volatile("wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {" TKM_NAMES_0_8
+               ", " TKM_NAMES_8_16 ", " TKM_NAMES_16_32 "}, %32, %33, 1, 1, 1, 0, 0;"
+               : TKM_SUMS_32(0)
+               : "l"(a), "l"(b));
+}
+template <>
+TKM_DEVICE void wgmma<128>(float (&d)[64], u64 a, u64 b) {
+  asm volatile("wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {" TKM_NAMES_0_8
+               ", " TKM_NAMES_8_16 ", " TKM_NAMES_16_32 ", " TKM_NAMES_32_64
+               "}, %64, %65, 1, 1, 1, 0, 0;"
+               : TKM_SUMS_64(0)
+               : "l"(a), "l"(b));
+}
+template <>
+TKM_DEVICE void wgmma<256>(float (&d)[128], u64 a, u64 b) {
+  asm volatile("wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {" TKM_NAMES_0_8
+               ", " TKM_NAMES_8_16 ", " TKM_NAMES_16_32 ", " TKM_NAMES_32_64 ", " TKM_NAMES_64_96
+               ", " TKM_NAMES_96_128 "}, %128, %129, 1, 1, 1, 0, 0;"
+               : TKM_SUMS_64(0), TKM_SUMS_64(64)
+               : "l"(a), "l"(b));
+}
+
+}  // namespace tkm
