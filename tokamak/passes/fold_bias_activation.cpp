@@ -49,8 +49,11 @@ bool fold_activation(ir::Graph& graph, ir::Node* activation) {
 Result<int> fold_bias_activation(ir::Graph& graph) {
   int folded = 0;
   for (ir::Node* node : graph.nodes()) {
-    if (node->as<op::Add>()) folded += fold_bias(graph, node);
-    if (node->as<op::Activation>()) folded += fold_activation(graph, node);
+    if (node->as<op::Add>()) {
+      folded += fold_bias(graph, node);
+    } else if (node->as<op::Activation>()) {
+      folded += fold_activation(graph, node);
+    }
   }
   return folded;
 }

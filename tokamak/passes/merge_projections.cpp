@@ -171,8 +171,11 @@ Result<int> merge_projections(ir::Graph& graph) {
   int merged = 0;
   for (ir::Node* node : graph.nodes()) {
     // The snapshot also holds products that were merged away: only these two kinds are looked at.
-    if (node->as<op::Attention>()) merged += merge_attention(graph, node);
-    if (node->as<op::Mul>()) merged += merge_gated(graph, node);
+    if (node->as<op::Attention>()) {
+      merged += merge_attention(graph, node);
+    } else if (node->as<op::Mul>()) {
+      merged += merge_gated(graph, node);
+    }
   }
   return merged;
 }
