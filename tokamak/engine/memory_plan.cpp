@@ -47,6 +47,27 @@ int64_t MemoryPlan::total_bytes() const {
       });
 }
 
+StepInputLayout step_input_layout(int64_t tokens,
+                                  int64_t rows,
+                                  int64_t sequences,
+                                  int64_t max_seq_pages) {
+  StepInputLayout out;
+  auto place = [&](int64_t count) {
+    int64_t offset = out.bytes;
+    out.bytes += align(count * 4);
+    return offset;
+  };
+  out.token_ids = place(tokens);
+  out.positions = place(tokens);
+  out.rows = place(rows);
+  out.first_rows = place(sequences + 1);
+  out.contexts = place(sequences);
+  out.page_table = place(sequences * max_seq_pages);
+  out.copied_bytes = out.bytes;
+  out.sampled = place(rows);
+  return out;
+}
+
 int64_t step_rows(const Plan& plan, const PlanStep& step, int64_t tokens, int64_t rows) {
   for (int32_t output : step.outputs) {
     for (const Dim& dim : plan.values[static_cast<size_t>(output)].type.shape) {
@@ -63,11 +84,11 @@ MemoryPlan plan_memory(const Plan& plan, const StepLimits& limits, int64_t works
   int32_t last_step = static_cast<int32_t>(plan.steps.size());
   for (size_t i = 0; i < plan.values.size(); ++i) {
     const PlanValue& value = plan.values[i];
-    if (value.kind == PlanValueKind::kWeight) continue;
+    if (value.kind != PlanValueKind::kBuffer) continue;
     int64_t bytes =
         align(tensor::num_elements(value.type.resolve(limits.max_tokens, limits.max_rows)) *
               tensor::dtype_bytes(value.type.dtype));
-    bool whole_step = value.kind == PlanValueKind::kInput || static_cast<int32_t>(i) == plan.logits;
+    bool whole_step = static_cast<int32_t>(i) == plan.logits;
     intervals.push_back({static_cast<int32_t>(i),
                          bytes,
                          whole_step ? -1 : value.first_step,
@@ -87,11 +108,17 @@ MemoryPlan plan_memory(const Plan& plan, const StepLimits& limits, int64_t works
     out.weight_bytes += align(weight.bytes);
   }
   out.workspace_bytes = align(workspace_bytes);
+  out.input_bytes = step_input_layout(limits.max_tokens,
+                                      limits.max_rows,
+                                      limits.max_sequences,
+                                      limits.max_seq_pages)
+                        .bytes;
   out.kv_bytes = limits.num_pages * plan.kv.page_bytes() * plan.kv.num_layers;
   out.table = {{"weights", out.weight_bytes},
                {"kv cache", out.kv_bytes},
                {"activations", out.arena_bytes},
-               {"workspace", out.workspace_bytes}};
+               {"workspace", out.workspace_bytes},
+               {"step inputs", out.input_bytes}};
   return out;
 }
 

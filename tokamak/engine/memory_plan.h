@@ -15,7 +15,23 @@ struct StepLimits {
   int64_t max_rows = 64;       ///< Rows of logits of one step.
   int64_t max_sequences = 64;  ///< Sequences of one step.
   int64_t num_pages = 0;       ///< Of the KV pool, each of 64 tokens in all layers.
+  int64_t max_seq_pages = 0;   ///< Columns of the page table of a device that reads it in its own
+                               ///< memory; 0 where kernels read the batch on the host.
 };
+
+/// Where the inputs of a step of so many tokens, rows and sequences lie in the block that goes to
+/// the device with one copy; offsets in bytes, the arrays of op::BatchView's contents as
+/// kernels::DeviceBatch describes them.
+struct StepInputLayout {
+  int64_t token_ids = 0, positions = 0, rows = 0, first_rows = 0, contexts = 0, page_table = 0;
+  int64_t copied_bytes = 0;  ///< Up to here it is copied.
+  int64_t sampled = 0;       ///< A token a row, written on the device.
+  int64_t bytes = 0;
+};
+StepInputLayout step_input_layout(int64_t tokens,
+                                  int64_t rows,
+                                  int64_t sequences,
+                                  int64_t max_seq_pages);
 
 struct ByteRow {
   std::string name;  ///< "weights", "kv cache", "activations", "workspace", "step inputs"
@@ -23,18 +39,19 @@ struct ByteRow {
 };
 
 struct MemoryPlan {
-  std::vector<int64_t> offsets;  ///< Of each value in the activation arena; -1 for weights.
+  std::vector<int64_t> offsets;  ///< Of each buffer in the activation arena; -1 for other values.
   int64_t arena_bytes = 0;
   std::vector<int64_t> weight_offsets;  ///< Of each plan weight in the weight arena.
   int64_t weight_bytes = 0;
   int64_t workspace_bytes = 0;
   int64_t kv_bytes = 0;
+  int64_t input_bytes = 0;     ///< Of the block of step inputs.
   std::vector<ByteRow> table;  ///< The byte table; its sum is what the session will allocate.
   int64_t total_bytes() const;
 };
 
-/// Packs buffers whose lifetimes do not meet into the same bytes (greedy, largest first), inputs
-/// and outputs kept throughout. `workspace_bytes`: the largest scratch any chosen kernel asks for
+/// Packs buffers whose lifetimes do not meet into the same bytes (greedy, largest first), the logits
+/// kept throughout. `workspace_bytes`: the largest scratch any chosen kernel asks for
 /// under the limits.
 MemoryPlan plan_memory(const Plan& plan, const StepLimits& limits, int64_t workspace_bytes);
 

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// Greedy choice on the device: the host sees a token a row instead of a row of logits.
+#pragma once
+
+#include "tokamak/device/cuda/cuda_device.h"
+
+namespace tokamak::kernels::cuda {
+
+class Greedy {
+ public:
+  /// Errors: those of compiling; out_of_memory.
+  static Result<Greedy> make(device::Device& device, int64_t max_rows);
+  /// tokens[r] = the lowest index of the largest of logits[r], f32 [rows, columns]; -1 if the row
+  /// has a NaN, a positive infinity or no finite value. All on the device.
+  void run(const void* logits, int64_t rows, int64_t columns, void* tokens) const;
+
+ private:
+  device::cuda::Function function_;
+  device::Memory best_, arrived_;  ///< A word a row, zero between launches.
+  int64_t num_sms_ = 1;
+};
+
+}  // namespace tokamak::kernels::cuda
