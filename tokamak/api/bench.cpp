@@ -56,16 +56,13 @@ Result<Run> run_once(SequenceRunner& runner,
   Run run;
   runner.reset();
   std::vector<int32_t> next(static_cast<size_t>(options.batch));
-  auto pick = [&](int64_t sequence, int64_t, std::span<const float> logits) {
-    next[static_cast<size_t>(sequence)] = argmax(logits);
-  };
   std::vector<int32_t> prompt = random_tokens(options.batch * options.input_len, vocab, seed);
   auto begin = SteadyClock::now();
-  TKM_RETURN_IF_ERROR(runner.append(prompt, false, pick));
+  TKM_RETURN_IF_ERROR(runner.append_greedy(prompt, next));
   run.ttft_ms = milliseconds_since(begin);
   begin = SteadyClock::now();
   for (int64_t i = 1; i < options.output_len; ++i)
-    TKM_RETURN_IF_ERROR(runner.append(next, false, pick));
+    TKM_RETURN_IF_ERROR(runner.append_greedy(next, next));
   run.tpot_ms = options.output_len > 1
                     ? milliseconds_since(begin) / static_cast<double>(options.output_len - 1)
                     : 0;
@@ -81,6 +78,7 @@ int64_t peak_resident_bytes() {
 }
 
 double measure_read_bandwidth(device::Device& device) {
+  if (double known = device.read_bandwidth(); known > 0) return known;
   constexpr int64_t kBytes = 512 << 20, kBlock = 4 << 20;
   device::Memory memory = device.allocate(kBytes).value();
   std::memset(memory.data(), 1, static_cast<size_t>(kBytes));

@@ -35,16 +35,26 @@ Result<SequenceRunner> SequenceRunner::make(runtime::Session& session,
 Result<void> SequenceRunner::append(std::span<const int32_t> tokens,
                                     bool all_rows,
                                     const RowSink& row) {
+  return append_chunks(tokens, {.all_rows = all_rows, .row = row});
+}
+
+Result<void> SequenceRunner::append_greedy(std::span<const int32_t> tokens,
+                                           std::span<int32_t> next) {
+  return append_chunks(tokens, {.next = next});
+}
+
+Result<void> SequenceRunner::append_chunks(std::span<const int32_t> tokens, const Sinks& sinks) {
   int64_t per_sequence = static_cast<int64_t>(tokens.size()) / batch_;
   if (length_ + per_sequence > max_tokens_)
     return base::invalid(
         fmt::format("{} tokens after {} pass the limit of {}", per_sequence, length_, max_tokens_));
   const runtime::SessionInfo& info = session_->info();
   int64_t largest = std::max<int64_t>(1, info.max_step_tokens / batch_);
-  if (all_rows) largest = std::max<int64_t>(1, std::min(largest, info.max_step_rows / batch_));
+  if (sinks.all_rows)
+    largest = std::max<int64_t>(1, std::min(largest, info.max_step_rows / batch_));
   for (int64_t begin = 0; begin < per_sequence; begin += largest) {
     TKM_RETURN_IF_ERROR(
-        chunk(tokens, per_sequence, begin, std::min(largest, per_sequence - begin), all_rows, row));
+        chunk(tokens, per_sequence, begin, std::min(largest, per_sequence - begin), sinks));
   }
   return {};
 }
@@ -53,8 +63,7 @@ Result<void> SequenceRunner::chunk(std::span<const int32_t> tokens,
                                    int64_t per_sequence,
                                    int64_t begin,
                                    int64_t count,
-                                   bool all_rows,
-                                   const RowSink& row) {
+                                   const Sinks& sinks) {
   std::vector<int32_t> ids, positions, rows;
   std::vector<op::SequenceSpan> sequences;
   bool last_chunk = begin + count == per_sequence;
@@ -64,20 +73,31 @@ Result<void> SequenceRunner::chunk(std::span<const int32_t> tokens,
                          static_cast<int32_t>(length_),
                          pages_[static_cast<size_t>(s)]});
     for (int64_t i = 0; i < count; ++i) {
-      if (all_rows || (last_chunk && i == count - 1))
+      if (sinks.all_rows || (last_chunk && i == count - 1))
         rows.push_back(static_cast<int32_t>(ids.size()));
       ids.push_back(tokens[static_cast<size_t>(s * per_sequence + begin + i)]);
       positions.push_back(static_cast<int32_t>(length_ + i));
     }
   }
-  TKM_ASSIGN(
-      runtime::StepOutput out,
-      session_->step(
-          {.token_ids = ids, .positions = positions, .sequences = sequences, .logit_rows = rows}));
+  static const runtime::SamplingParams kGreedy{.temperature = 0};
+  std::vector<runtime::SampleRow> samples;
+  for (size_t r = 0; r < rows.size() && !sinks.next.empty(); ++r)
+    samples.push_back({static_cast<int32_t>(r), {.params = &kGreedy}});
+  TKM_ASSIGN(runtime::StepOutput out,
+             session_->step({.token_ids = ids,
+                             .positions = positions,
+                             .sequences = sequences,
+                             .logit_rows = rows,
+                             .samples = samples,
+                             .wants_logits = sinks.row != nullptr}));
   size_t vocab = static_cast<size_t>(session_->info().vocab_size);
   auto logits = static_cast<const float*>(out.logits.data);
-  for (size_t r = 0; r < rows.size() && row; ++r)
-    row(rows[r] / count, length_ + rows[r] % count, {logits + r * vocab, vocab});
+  for (size_t r = 0; r < out.samples.size(); ++r) {
+    if (!out.samples[r].ok()) return out.samples[r].error();
+    sinks.next[r] = out.samples[r]->token;
+  }
+  for (size_t r = 0; r < rows.size() && sinks.row; ++r)
+    sinks.row(rows[r] / count, length_ + rows[r] % count, {logits + r * vocab, vocab});
   length_ += count;
   return {};
 }

@@ -27,15 +27,24 @@ class SequenceRunner {
   using RowSink =
       std::function<void(int64_t sequence, int64_t index, std::span<const float> logits)>;
   Result<void> append(std::span<const int32_t> tokens, bool all_rows, const RowSink& row);
+  /// Appends likewise; next[s] becomes the most probable token after sequence s, chosen where the
+  /// logits lie. `next` may be `tokens`.
+  Result<void> append_greedy(std::span<const int32_t> tokens, std::span<int32_t> next);
 
  private:
   SequenceRunner(runtime::Session& session, int64_t batch) : session_(&session), batch_(batch) {}
+  /// What becomes of the logits of a chunk.
+  struct Sinks {
+    bool all_rows = false;
+    RowSink row;
+    std::span<int32_t> next;
+  };
+  Result<void> append_chunks(std::span<const int32_t> tokens, const Sinks& sinks);
   Result<void> chunk(std::span<const int32_t> tokens,
                      int64_t per_sequence,
                      int64_t begin,
                      int64_t count,
-                     bool all_rows,
-                     const RowSink& row);
+                     const Sinks& sinks);
 
   runtime::Session* session_;
   int64_t batch_;

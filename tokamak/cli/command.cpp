@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokamak/cli/command.h"
 
+#include <charconv>
 #include <cstdio>
 
 #include <unistd.h>
@@ -77,6 +78,39 @@ void SessionFlags::add_to(CLI::App& app) {
                  options.memory_share,
                  "Share of the free memory that may be used with --kv-tokens 0")
       ->capture_default_str();
+  app.add_option_function<std::string>(
+      "--gpu-memory",
+      [this](const std::string& text) {
+        if (auto parsed = parse_memory(text, options); !parsed.ok())
+          throw CLI::ValidationError("--gpu-memory", parsed.error().message);
+      },
+      "Memory of the device that the engine may take in all: a size (20GiB) or a share of what is "
+      "free (0.9)");
+}
+
+Result<void> parse_memory(const std::string& text, runtime::SessionOptions& options) {
+  const char *begin = text.data(), *end = begin + text.size();
+  double number = 0;
+  auto [unit_begin, status] = std::from_chars(begin, end, number);
+  std::string_view unit(unit_begin, static_cast<size_t>(end - unit_begin));
+  auto wrong = [&] {
+    return base::invalid(fmt::format(
+        "'{}' is not a size like 20GiB, 20GB or 500MiB, nor a share between 0 and 1", text));
+  };
+  if (status != std::errc() || !(number > 0)) return wrong();
+  if (unit.empty() && number <= 1) {
+    options.memory_share = number;
+    return {};
+  }
+  double scale = unit.empty()                   ? 1
+                 : unit == "MiB"                ? 1 << 20
+                 : unit == "MB"                 ? 1e6
+                 : unit == "GiB" || unit == "G" ? 1 << 30
+                 : unit == "GB"                 ? 1e9
+                                                : 0;
+  if (scale == 0 || number * scale > 1e15) return wrong();
+  options.memory_bytes = static_cast<int64_t>(number * scale);
+  return {};
 }
 
 base::Progress progress_bar(bool quiet) {

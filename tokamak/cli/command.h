@@ -53,6 +53,10 @@ struct SessionFlags {
   void add_to(CLI::App& app);
 };
 
+/// "20GiB", "20GB" or "21474836480" to bytes in options.memory_bytes, "0.9" to
+/// options.memory_share. Errors: invalid.
+Result<void> parse_memory(const std::string& text, runtime::SessionOptions& options);
+
 /// Draws a bar on stderr, if that is a terminal; otherwise nothing.
 base::Progress progress_bar(bool quiet);
 

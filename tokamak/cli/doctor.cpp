@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <dlfcn.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -7,6 +6,7 @@
 #include "tokamak/base/file.h"
 #include "tokamak/cli/command.h"
 #include "tokamak/device/cpu/isa.h"
+#include "tokamak/device/cuda/libraries.h"
 
 namespace tokamak::cli {
 namespace {
@@ -80,16 +80,35 @@ Finding check_cache() {
   return {Finding::kOk, what, ""};
 }
 
-Finding check_gpu() {
-  void* driver = ::dlopen("libcuda.so.1", RTLD_LAZY);
-  if (!driver)
-    return {Finding::kNote,
-            "GPU: none (libcuda.so.1, the NVIDIA driver, is not here)",
-            "the cpu target works without it"};
-  ::dlclose(driver);
-  return {Finding::kNote,
-          "GPU: an NVIDIA driver is here",
-          "this build has no cuda target; use --target cpu"};
+Finding missing(Finding::Level level, const Error& error) {
+  return {level, error.message, error.hint};
+}
+
+/// What the cuda target needs, in the order in which it is needed. Without a GPU that is no
+/// problem.
+std::vector<Finding> check_gpu() {
+  namespace cuda = device::cuda;
+  auto gpu = device::open_device(Target::kCuda);
+  if (!gpu.ok()) return {missing(Finding::kNote, gpu.error())};
+  std::vector<Finding> findings = {{Finding::kOk,
+                                    fmt::format("GPU: {}, {} free, driver for CUDA {}",
+                                                (*gpu)->fingerprint(),
+                                                engine::bytes_text((*gpu)->free_bytes()),
+                                                cuda::version_text(cuda::driver_version())),
+                                    ""}};
+  if (auto nvrtc = cuda::nvrtc(); nvrtc.ok())
+    findings.push_back(
+        {Finding::kOk,
+         fmt::format("kernel compiler: NVRTC {}", cuda::version_text(cuda::nvrtc_version())),
+         ""});
+  else
+    findings.push_back(missing(Finding::kProblem, nvrtc.error()));
+  if (auto blas = cuda::cublas_lt(); blas.ok())
+    findings.push_back(
+        {Finding::kOk, fmt::format("cuBLASLt {}", (*blas)->cublasLtGetVersion()), ""});
+  else
+    findings.push_back(missing(Finding::kNote, blas.error()));
+  return findings;
 }
 
 Result<int> run_doctor(const DoctorFlags& flags) {
@@ -98,8 +117,9 @@ Result<int> run_doctor(const DoctorFlags& flags) {
                                    check_processor(),
                                    check_memory(*device),
                                    check_huge_pages(),
-                                   check_cache(),
-                                   check_gpu()};
+                                   check_cache()};
+  std::vector<Finding> of_gpu = check_gpu();
+  findings.insert(findings.end(), of_gpu.begin(), of_gpu.end());
   if (!flags.skip_measuring) {
     findings.push_back(
         {Finding::kOk,

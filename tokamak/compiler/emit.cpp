@@ -210,7 +210,7 @@ class Emitter {
     if (auto it = timed_.find(key); it != timed_.end())
       return const_cast<const TimedProblem*>(&it->second);
     TimedProblem problem;
-    for (int64_t tokens : kBuckets) {
+    for (int64_t tokens : buckets(device_.target())) {
       TimedBucket bucket{.tokens = tokens};
       TKM_ASSIGN(bucket.candidates, kernels::candidates(desc, tokens, device_));
       TKM_ASSIGN(bucket.us, tuner_.time(desc, tokens, bucket.candidates));
@@ -320,6 +320,12 @@ class Emitter {
 };
 
 }  // namespace
+
+std::span<const int64_t> buckets(Target target) {
+  static constexpr int64_t kHost[] = {1, 2, 4, 8, 16, 64, 256};
+  static constexpr int64_t kGpu[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 2048};
+  return target == Target::kCuda ? std::span<const int64_t>(kGpu) : std::span(kHost);
+}
 
 Result<kernels::KernelDesc> step_desc(const Plan& plan, const PlanStep& step) {
   kernels::KernelDesc desc;

@@ -3,6 +3,8 @@
 // and token bucket the fastest tactic.
 #pragma once
 
+#include <span>
+
 #include "tokamak/base/progress.h"
 #include "tokamak/compiler/tuner.h"
 #include "tokamak/engine/plan.h"
@@ -10,8 +12,9 @@
 
 namespace tokamak::compiler {
 
-/// Rows of a step for which tactics are chosen apart; larger steps use the last.
-inline constexpr int64_t kBuckets[] = {1, 2, 4, 8, 16, 64, 256};
+/// Rows of a step for which tactics are chosen apart; larger steps use the last. A GPU's decode
+/// steps are padded to powers of two, and its kernels for large products differ with their size.
+std::span<const int64_t> buckets(Target target);
 
 /// `graph` has the inputs "token_ids", "positions", "rows" and one output, the logits.
 /// `max_positions` of the model goes into the plan. Errors: unsupported (an op that no tactic of

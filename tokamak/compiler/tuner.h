@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "tokamak/kernels/kernel.h"
@@ -18,7 +19,8 @@ using Timings = std::vector<double>;
 
 class Tuner {
  public:
-  /// Without `measure`, each problem's first candidate counts as best and nothing is timed.
+  /// Without `measure`, or on a device that only compiles, each problem's first candidate counts as
+  /// best and nothing is timed.
   /// `cache_file`: read now, written by save(); empty: nothing is kept. A cache that cannot be read
   /// is ignored with a warning.
   Tuner(device::Device& device, std::filesystem::path cache_file, bool measure = true);
@@ -35,9 +37,11 @@ class Tuner {
   int64_t num_from_cache() const { return num_from_cache_; }
 
  private:
-  Result<double> time_one(const kernels::KernelDesc& desc,
-                          int64_t tokens,
-                          const kernels::Candidate& candidate);
+  using MadeKernel = std::optional<Result<std::unique_ptr<kernels::Kernel>>>;
+  /// The candidates with the indices `which`, each made or failed.
+  std::vector<MadeKernel> make_all(const kernels::KernelDesc& desc,
+                                   const std::vector<kernels::Candidate>& candidates,
+                                   const std::vector<size_t>& which);
 
   device::Device& device_;
   std::filesystem::path cache_file_;

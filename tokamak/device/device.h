@@ -60,6 +60,11 @@ class Device {
   /// Bytes that an engine may use on this device now, and that it has in all.
   virtual int64_t free_bytes() const = 0;
   virtual int64_t total_bytes() const = 0;
+  /// Rate at which large reads stream from its memory, bytes a second, as measured on such devices
+  /// or else by their datasheet; 0: nobody knows before measuring.
+  virtual double read_bandwidth() const { return 0; }
+  /// Kernels can be launched; else the device only knows what they would be.
+  virtual bool can_run() const { return true; }
   /// The host reads and writes the device's memory by its addresses.
   virtual bool host_accessible() const = 0;
 

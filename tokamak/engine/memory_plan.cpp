@@ -108,11 +108,10 @@ MemoryPlan plan_memory(const Plan& plan, const StepLimits& limits, int64_t works
     out.weight_bytes += align(weight.bytes);
   }
   out.workspace_bytes = align(workspace_bytes);
-  out.input_bytes = step_input_layout(limits.max_tokens,
-                                      limits.max_rows,
-                                      limits.max_sequences,
-                                      limits.max_seq_pages)
-                        .bytes;
+  out.input_bytes =
+      step_input_layout(
+          limits.max_tokens, limits.max_rows, limits.max_sequences, limits.max_seq_pages)
+          .bytes;
   out.kv_bytes = limits.num_pages * plan.kv.page_bytes() * plan.kv.num_layers;
   out.table = {{"weights", out.weight_bytes},
                {"kv cache", out.kv_bytes},

@@ -50,9 +50,9 @@ struct MemoryPlan {
   int64_t total_bytes() const;
 };
 
-/// Packs buffers whose lifetimes do not meet into the same bytes (greedy, largest first), the logits
-/// kept throughout. `workspace_bytes`: the largest scratch any chosen kernel asks for
-/// under the limits.
+/// Packs buffers whose lifetimes do not meet into the same bytes (greedy, largest first), the
+/// logits kept throughout. `workspace_bytes`: the largest scratch any chosen kernel asks for under
+/// the limits.
 MemoryPlan plan_memory(const Plan& plan, const StepLimits& limits, int64_t workspace_bytes);
 
 /// Rows of the step's symbols that decide which tactic runs: rows for values with the symbol R,

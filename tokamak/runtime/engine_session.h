@@ -20,6 +20,7 @@ struct SessionOptions {
                             ///< the full length, if the memory share allows.
   double memory_share =
       0.85;  ///< Of the device's free memory that the session may take with kv_tokens = 0.
+  int64_t memory_bytes = 0;  ///< That the session may take; 0: as memory_share says.
 };
 
 /// What a session allocates, before it does: the byte table of `engine` under `options`.

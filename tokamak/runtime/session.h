@@ -35,10 +35,12 @@ struct Step {
   std::span<const op::SequenceSpan> sequences;
   std::span<const int32_t> logit_rows;  ///< Batch rows whose logits are computed, ascending.
   std::span<const SampleRow> samples;   ///< `row` indexes logit_rows.
+  bool wants_logits = false;            ///< StepOutput::logits is asked for.
 };
 
 struct StepOutput {
-  TensorView logits;  ///< f32 [logit_rows, vocab], valid until the next step.
+  TensorView logits;  ///< f32 [logit_rows, vocab] in host memory, valid until the next step; null
+                      ///< where it was not asked for and lies on a device.
   std::vector<Result<Sampled>>
       samples;  ///< In the order of Step::samples; an error concerns that row alone.
 };

@@ -6,79 +6,21 @@
 #include <map>
 
 #include "tokamak/base/hash.h"
+#include "tokamak/kernels/cuda/fill/fill_random.h"
 #include "tokamak/runtime/step_kernels.h"
 
 namespace tokamak::runtime {
 namespace {
 
-class CheckpointWeights : public WeightSource {
- public:
-  explicit CheckpointWeights(tensor::TensorFiles files) : files_(std::move(files)) {}
-
-  Result<TensorView> find(const std::string& tensor, const Shape& expected) override {
-    TKM_ASSIGN(TensorView view, files_.find(stored_name(tensor)));
-    if (view.count() != tensor::num_elements(expected)) {
-      return base::corrupt(fmt::format("{}: tensor '{}' is {}, but config.json makes it {}",
-                                       files_.file_of(stored_name(tensor)),
-                                       tensor,
-                                       tensor::shape_text(view.shape),
-                                       tensor::shape_text(expected)));
-    }
-    if (!tensor::is_float(view.dtype)) {
-      return base::unsupported(
-          fmt::format("{}: tensor '{}' is {}; weights are read from f32, f16 and bf16",
-                      files_.file_of(stored_name(tensor)),
-                      tensor,
-                      tensor::dtype_name(view.dtype)));
-    }
-    return view;
-  }
-  void done(const std::string& tensor) override { files_.drop(stored_name(tensor)); }
-
- private:
-  /// Base models are also published without the prefix that the head's class puts before their
-  /// names ("transformer.", "model.").
-  std::string stored_name(const std::string& tensor) const {
-    size_t dot = tensor.find('.');
-    if (files_.contains(tensor) || dot == std::string::npos) return tensor;
-    std::string bare = tensor.substr(dot + 1);
-    return files_.contains(bare) ? bare : tensor;
-  }
-  tensor::TensorFiles files_;
-};
-
-class DummyWeights : public WeightSource {
- public:
-  Result<TensorView> find(const std::string& tensor, const Shape& expected) override {
-    current_ = Tensor(DType::kBF16, expected);
-    auto values = static_cast<uint16_t*>(current_.view().data);
-    // Gains are one, matrices have the scale that keeps activations of the order of one.
-    bool gain = expected.size() == 1 && tensor.find("norm") != std::string::npos &&
-                !tensor.ends_with("bias");
-    float scale = gain                   ? 0.0f
-                  : expected.size() == 1 ? 0.02f
-                                         : 1.0f / std::sqrt(static_cast<float>(expected.back()));
-    uint64_t state = base::hash_text(tensor).low | 1;
-    for (int64_t i = 0; i < current_.count(); ++i) {
-      state = state * 6364136223846793005ull + 1442695040888963407ull;
-      float uniform = static_cast<float>(static_cast<int32_t>(state >> 32)) * 0x1p-31f;
-      values[i] = tensor::float_to_bf16((gain ? 1.0f : 0.0f) + uniform * 1.7320508f * scale);
-    }
-    return current_.view();
-  }
-
- private:
-  Tensor current_;
-};
-
 /// Where the packed rows of one weight go.
 struct PackTarget {
   kernels::KernelDesc desc;  ///< Of the step that defines the packing; its input 1 is the weight.
   const kernels::WeightLayout* layout;
-  void* packed;
+  void* packed;  ///< In host memory.
   void pack_rows(const void* rows, int64_t first, int64_t count) const {
     layout->pack_rows(desc, rows, first, count, packed);
   }
+  bool row_major() const { return layout == &kernels::row_major_layout(); }
 };
 
 Result<PackTarget> pack_target(const engine::Plan& plan,
@@ -113,16 +55,19 @@ class Packer {
   Packer(const PackTarget& target, DType dtype, int64_t columns)
       : target_(target), dtype_(dtype), columns_(columns) {}
 
+  /// Rows [from, from + rows) of the part become the rows from `first_row` on of the target.
   void pack(const TensorView& view,
             const engine::PlanWeightPart& part,
-            int64_t first_row,
+            int64_t from,
             int64_t rows,
-            base::ThreadPool& pool) {
+            int64_t first_row,
+            base::ThreadPool& pool) const {
     // A block of about half a MiB keeps the copies of a thread in its cache.
     int64_t block =
         std::clamp<int64_t>((512 << 10) / std::max<int64_t>(columns_ * 4, 1) / 64 * 64, 64, 4096);
+    first_row -= from;
     pool.parallel_for((rows + block - 1) / block, [&](int64_t i, int) {
-      int64_t begin = i * block, count = std::min(block, rows - begin);
+      int64_t begin = from + i * block, count = std::min(block, from + rows - begin);
       bool plain = !part.transposed && !part.normalize_rows;
       const auto* stored = static_cast<const std::byte*>(view.data);
       if (plain && view.dtype == dtype_) {
@@ -131,7 +76,7 @@ class Packer {
         return;
       }
       std::vector<float> values(static_cast<size_t>(count * columns_));
-      read_rows(view, part, begin, count, rows, values);
+      read_rows(view, part, begin, count, values);
       std::vector<std::byte> converted(values.size() *
                                        static_cast<size_t>(tensor::dtype_bytes(dtype_)));
       tensor::convert(DType::kF32, values.data(), dtype_, converted.data(), count * columns_);
@@ -144,7 +89,6 @@ class Packer {
                  const engine::PlanWeightPart& part,
                  int64_t begin,
                  int64_t count,
-                 int64_t rows,
                  std::vector<float>& out) const {
     const auto* stored = static_cast<const std::byte*>(view.data);
     int64_t element = tensor::dtype_bytes(view.dtype);
@@ -157,8 +101,11 @@ class Packer {
     } else {
       std::vector<float> line(static_cast<size_t>(count));
       for (int64_t k = 0; k < columns_; ++k) {
-        tensor::convert(
-            view.dtype, stored + (k * rows + begin) * element, DType::kF32, line.data(), count);
+        tensor::convert(view.dtype,
+                        stored + (k * part.rows + begin) * element,
+                        DType::kF32,
+                        line.data(),
+                        count);
         for (int64_t r = 0; r < count; ++r)
           out[static_cast<size_t>(r * columns_ + k)] = line[static_cast<size_t>(r)];
       }
@@ -177,14 +124,117 @@ class Packer {
   int64_t columns_;
 };
 
-}  // namespace
+/// Pinned memory through which packed rows reach a device: one half is filled while the other is
+/// copied.
+class Staging {
+ public:
+  static constexpr int64_t kHalfBytes = 64 << 20;
 
-std::unique_ptr<WeightSource> checkpoint_weights(tensor::TensorFiles files) {
-  return std::make_unique<CheckpointWeights>(std::move(files));
+  explicit Staging(device::Device& device) : device_(device) {}
+
+  /// The half to fill next, at least `bytes` long; what was copied from it has arrived.
+  Result<void*> next(int64_t bytes) {
+    device::Memory& half = halves_[turn_];
+    if (half.bytes() < bytes) {
+      TKM_RETURN_IF_ERROR(device_.synchronize());
+      TKM_ASSIGN(half, device_.allocate_host(std::max(bytes, kHalfBytes)));
+    }
+    return half.data();
+  }
+  /// Starts the copy of the half that next() gave.
+  Result<void> send(void* to, int64_t bytes) {
+    // The other half's copy must be over before it is filled, which comes next.
+    TKM_RETURN_IF_ERROR(device_.synchronize());
+    device_.copy_to_device(to, halves_[turn_].data(), bytes);
+    turn_ = 1 - turn_;
+    return {};
+  }
+
+ private:
+  device::Device& device_;
+  device::Memory halves_[2];
+  size_t turn_ = 0;
+};
+
+/// The parts of one weight, on their way into the arena.
+struct WeightLoad {
+  const engine::PlanWeight& weight;
+  const engine::PlanValue& value;
+  int64_t columns, total_rows;
+  void* to;  ///< In the arena.
+};
+
+/// Rows of a part, first_row of the weight on, to a device that has memory of its own.
+Result<void> send_rows(const WeightLoad& load,
+                       PackTarget& target,
+                       const TensorView& view,
+                       const engine::PlanWeightPart& part,
+                       int64_t first_row,
+                       device::Device& device,
+                       Staging& staging) {
+  int64_t row_bytes = load.columns * tensor::dtype_bytes(load.value.type.dtype);
+  int64_t chunk = std::max<int64_t>(1, Staging::kHalfBytes / row_bytes);
+  Packer packer(target, load.value.type.dtype, load.columns);
+  for (int64_t from = 0; from < part.rows; from += chunk) {
+    int64_t count = std::min(chunk, part.rows - from);
+    TKM_ASSIGN(target.packed, staging.next(count * row_bytes));
+    packer.pack(view, part, from, count, 0, device.pool());
+    TKM_RETURN_IF_ERROR(staging.send(
+        static_cast<std::byte*>(load.to) + (first_row + from) * row_bytes, count * row_bytes));
+  }
+  return {};
 }
-std::unique_ptr<WeightSource> dummy_weights() {
-  return std::make_unique<DummyWeights>();
+
+Result<WeightLoad> weight_load(const engine::Plan& plan,
+                               const engine::MemoryPlan& memory,
+                               size_t w,
+                               void* arena) {
+  const engine::PlanWeight& weight = plan.weights[w];
+  const engine::PlanValue& value = plan.values[static_cast<size_t>(weight.value)];
+  Shape shape = value.type.resolve(0, 0);
+  int64_t rows = 0;
+  for (const engine::PlanWeightPart& part : weight.parts) rows += part.rows;
+  if (rows != shape[0])
+    return base::corrupt(
+        fmt::format("weight '{}' needs {} rows, its parts have {}", value.name, shape[0], rows));
+  return WeightLoad{.weight = weight,
+                    .value = value,
+                    .columns = shape.size() == 2 ? shape[1] : 1,
+                    .total_rows = shape[0],
+                    .to = static_cast<std::byte*>(arena) + memory.weight_offsets[w]};
 }
+
+Shape part_shape(const WeightLoad& load, const engine::PlanWeightPart& part) {
+  if (load.value.type.rank() == 1) return {part.rows};
+  return part.transposed ? Shape{load.columns, part.rows} : Shape{part.rows, load.columns};
+}
+
+/// Random values of the scale of dummy_weights(), made by the device. A layout only moves values.
+Result<void> fill_dummy_weights(const engine::Plan& plan,
+                                const engine::MemoryPlan& memory,
+                                device::Device& device,
+                                void* arena) {
+  for (size_t w = 0; w < plan.weights.size(); ++w) {
+    TKM_ASSIGN(WeightLoad load, weight_load(plan, memory, w, arena));
+    DType dtype = load.value.type.dtype;
+    int64_t row_bytes = load.columns * tensor::dtype_bytes(dtype), first_row = 0;
+    for (const engine::PlanWeightPart& part : load.weight.parts) {
+      auto [offset, scale] = dummy_range(part.tensor, part_shape(load, part));
+      TKM_RETURN_IF_ERROR(
+          kernels::cuda::fill_random(device,
+                                     static_cast<std::byte*>(load.to) + first_row * row_bytes,
+                                     dtype,
+                                     part.rows * load.columns,
+                                     offset,
+                                     scale,
+                                     base::hash_text(part.tensor).low));
+      first_row += part.rows;
+    }
+  }
+  return device.synchronize();
+}
+
+}  // namespace
 
 Result<void> load_weights(const engine::Plan& plan,
                           const engine::MemoryPlan& memory,
@@ -197,33 +247,47 @@ Result<void> load_weights(const engine::Plan& plan,
     for (const auto& part : weight.parts) ++uses[part.tensor];
   }
   int64_t done_bytes = 0;
+  Staging staging(device);
   for (size_t w = 0; w < plan.weights.size(); ++w) {
-    const engine::PlanWeight& weight = plan.weights[w];
-    const engine::PlanValue& value = plan.values[static_cast<size_t>(weight.value)];
-    Shape shape = value.type.resolve(0, 0);
-    int64_t columns = shape.size() == 2 ? shape[1] : 1, total_rows = shape[0];
-    TKM_ASSIGN(
-        PackTarget target,
-        pack_target(plan, weight, static_cast<std::byte*>(arena) + memory.weight_offsets[w]));
-    Packer packer(target, value.type.dtype, columns);
+    TKM_ASSIGN(WeightLoad load, weight_load(plan, memory, w, arena));
+    bool direct = device.host_accessible();
+    TKM_ASSIGN(PackTarget target, pack_target(plan, load.weight, load.to));
+    bool in_rows = target.row_major();
+    if (!direct && !in_rows) {
+      TKM_ASSIGN(target.packed, staging.next(load.weight.bytes));
+    }
+    Packer packer(target, load.value.type.dtype, load.columns);
     int64_t first_row = 0;
-    for (const engine::PlanWeightPart& part : weight.parts) {
-      int64_t rows = part.rows;
-      if (rows > total_rows - first_row) break;
-      Shape expected = shape.size() == 1 ? Shape{rows}
-                       : part.transposed ? Shape{columns, rows}
-                                         : Shape{rows, columns};
-      TKM_ASSIGN(TensorView view, source.find(part.tensor, expected));
-      packer.pack(view, part, first_row, rows, device.pool());
-      first_row += rows;
+    for (const engine::PlanWeightPart& part : load.weight.parts) {
+      TKM_ASSIGN(TensorView view, source.find(part.tensor, part_shape(load, part)));
+      if (direct || !in_rows)
+        packer.pack(view, part, 0, part.rows, first_row, device.pool());
+      else
+        TKM_RETURN_IF_ERROR(send_rows(load, target, view, part, first_row, device, staging));
+      first_row += part.rows;
       if (--uses[part.tensor] == 0) source.done(part.tensor);
     }
-    if (first_row != total_rows)
-      return base::corrupt(fmt::format(
-          "weight '{}' needs {} rows, its parts have {}", value.name, total_rows, first_row));
-    base::report(progress, "loading weights", done_bytes += weight.bytes, memory.weight_bytes);
+    if (!direct && !in_rows) TKM_RETURN_IF_ERROR(staging.send(load.to, load.weight.bytes));
+    base::report(progress, "loading weights", done_bytes += load.weight.bytes, memory.weight_bytes);
   }
-  return {};
+  return device.synchronize();
+}
+
+Result<void> load_engine_weights(const engine::Engine& engine,
+                                 const engine::MemoryPlan& memory,
+                                 device::Device& device,
+                                 const device::Memory& arena,
+                                 const base::Progress& progress) {
+  if (engine.manifest.dummy_weights && !device.host_accessible())
+    return fill_dummy_weights(engine.plan, memory, device, arena.data());
+  std::unique_ptr<WeightSource> source;
+  if (engine.manifest.dummy_weights) {
+    source = dummy_weights();
+  } else {
+    TKM_ASSIGN(tensor::TensorFiles files, engine::open_weights(engine));
+    source = checkpoint_weights(std::move(files));
+  }
+  return load_weights(engine.plan, memory, *source, device, arena.data(), progress);
 }
 
 }  // namespace tokamak::runtime

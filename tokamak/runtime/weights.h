@@ -28,7 +28,14 @@ std::unique_ptr<WeightSource> checkpoint_weights(tensor::TensorFiles files);
 /// checkpoint.
 std::unique_ptr<WeightSource> dummy_weights();
 
-/// Fills `arena` (memory_plan.weight_bytes long) with every weight in its layout.
+/// Values of a dummy tensor are offset + scale * u, u uniform in [-1, 1): gains are one, matrices
+/// have the scale that keeps activations of the order of one.
+struct DummyRange {
+  float offset = 0, scale = 0;
+};
+DummyRange dummy_range(const std::string& tensor, const Shape& shape);
+
+/// Fills `arena` (memory_plan.weight_bytes long, on the device) with every weight in its layout.
 /// Errors: those of the source; unsupported (a stored dtype that is not a float type).
 Result<void> load_weights(const engine::Plan& plan,
                           const engine::MemoryPlan& memory,
@@ -36,5 +43,12 @@ Result<void> load_weights(const engine::Plan& plan,
                           device::Device& device,
                           void* arena,
                           const base::Progress& progress = {});
+
+/// load_weights() from wherever the engine's manifest says; dummy weights of a GPU are made there.
+Result<void> load_engine_weights(const engine::Engine& engine,
+                                 const engine::MemoryPlan& memory,
+                                 device::Device& device,
+                                 const device::Memory& arena,
+                                 const base::Progress& progress = {});
 
 }  // namespace tokamak::runtime

@@ -106,7 +106,7 @@ class CudaDevice : public Device {
 
   const DeviceInfo& info() const { return info_; }
   /// False for compile_only().
-  bool can_run() const { return context_ != nullptr; }
+  bool can_run() const override { return context_ != nullptr; }
 
   /// Compiles (or takes from the cache) and loads. The same source is loaded once. Any thread, also
   /// several at a time. Errors: those of compile(), device, out_of_memory.
@@ -123,6 +123,7 @@ class CudaDevice : public Device {
   Result<Memory> allocate_host(int64_t bytes) override;
   int64_t free_bytes() const override;
   int64_t total_bytes() const override { return info_.total_bytes; }
+  double read_bandwidth() const override { return info_.read_bytes_per_second; }
   bool host_accessible() const override { return false; }
   void copy_to_device(void* to, const void* from, int64_t bytes) override;
   void copy_to_host(void* to, const void* from, int64_t bytes) override;

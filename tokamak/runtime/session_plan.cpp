@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a session allocates, before it does.
+#include "tokamak/runtime/session_plan.h"
+
+#include <algorithm>
+
+namespace tokamak::runtime {
+
+using engine::Plan;
+
+namespace {
+
+int64_t pages_for(int64_t tokens) {
+  return (tokens + op::kPageTokens - 1) / op::kPageTokens;
+}
+
+Result<void> check_options(const Plan& plan, const SessionOptions& options) {
+  TKM_RETURN_IF_ERROR(in_range("max_seq_len", options.max_seq_len, 0, plan.max_positions));
+  TKM_RETURN_IF_ERROR(in_range("max_step_tokens", options.max_step_tokens, 1, 1 << 20));
+  TKM_RETURN_IF_ERROR(in_range("max_sequences", options.max_sequences, 1, 1 << 16));
+  TKM_RETURN_IF_ERROR(in_range("max_step_rows", options.max_step_rows, 0, options.max_step_tokens));
+  TKM_RETURN_IF_ERROR(in_range("kv_tokens", options.kv_tokens, 0, int64_t{1} << 40));
+  TKM_RETURN_IF_ERROR(in_range("memory_bytes", options.memory_bytes, 0, int64_t{1} << 50));
+  if (!(options.memory_share > 0 && options.memory_share <= 1))
+    return base::invalid(
+        fmt::format("memory_share is {}, must be in (0, 1]", options.memory_share));
+  return {};
+}
+
+/// Bytes that this session may take of the device.
+int64_t memory_budget(const device::Device& device, const SessionOptions& options) {
+  int64_t free = device.free_bytes();
+  if (options.memory_bytes) return std::min(options.memory_bytes, free);
+  if (options.kv_tokens) return free;
+  return static_cast<int64_t>(static_cast<double>(free) * options.memory_share);
+}
+
+}  // namespace
+
+Result<void> in_range(std::string_view name, int64_t value, int64_t low, int64_t high) {
+  if (value >= low && value <= high) return {};
+  return base::invalid(fmt::format("{} is {}, must be between {} and {}", name, value, low, high));
+}
+
+Result<std::vector<StepKernels>> make_kernels(const Plan& plan, device::Device& device) {
+  std::vector<std::optional<Result<StepKernels>>> made(plan.steps.size());
+  auto make = [&](int64_t i, int) {
+    auto s = static_cast<size_t>(i);
+    made[s].emplace(StepKernels::make(plan, plan.steps[s], device));
+  };
+  // Kernels of a GPU are compiled when they are made, so that they are made side by side.
+  if (device.host_accessible()) {
+    for (int64_t i = 0; i < std::ssize(plan.steps); ++i) make(i, 0);
+  } else {
+    device.pool().parallel_for(std::ssize(plan.steps), make);
+  }
+  std::vector<StepKernels> out;
+  for (auto& kernels : made) {
+    TKM_ASSIGN(StepKernels step, *std::move(kernels));
+    out.push_back(std::move(step));
+  }
+  return out;
+}
+
+Result<SessionPlan> plan_with_kernels(const Plan& plan,
+                                      device::Device& device,
+                                      const SessionOptions& options,
+                                      std::span<const StepKernels> kernels) {
+  TKM_RETURN_IF_ERROR(check_options(plan, options));
+  SessionPlan out;
+  out.max_seq_len = options.max_seq_len ? options.max_seq_len : plan.max_positions;
+  out.limits.max_tokens = options.max_step_tokens;
+  out.limits.max_sequences = std::min(options.max_sequences, options.max_step_tokens);
+  out.limits.max_rows = options.max_step_rows ? options.max_step_rows : out.limits.max_sequences;
+  if (!device.host_accessible()) out.limits.max_seq_pages = pages_for(out.max_seq_len);
+  int64_t workspace = 0;
+  for (const StepKernels& step : kernels)
+    workspace = std::max(
+        workspace,
+        step.workspace_bytes(out.limits.max_tokens, out.limits.max_rows, out.limits.max_sequences));
+
+  int64_t wanted_pages = options.kv_tokens ? pages_for(options.kv_tokens)
+                                           : pages_for(out.max_seq_len) * options.max_sequences;
+  if (plan.kv.num_layers == 0) wanted_pages = pages_for(out.max_seq_len) * options.max_sequences;
+  engine::MemoryPlan without_kv = plan_memory(plan, out.limits, workspace);
+  int64_t page_bytes = std::max<int64_t>(1, plan.kv.page_bytes() * plan.kv.num_layers);
+  int64_t budget = memory_budget(device, options);
+  int64_t fitting_pages = (budget - without_kv.total_bytes()) / page_bytes;
+  out.limits.num_pages = options.kv_tokens ? wanted_pages : std::min(wanted_pages, fitting_pages);
+  out.memory = plan_memory(plan, out.limits, workspace);
+  if (out.limits.num_pages > fitting_pages || out.limits.num_pages < 1) {
+    out.limits.num_pages = std::max<int64_t>(out.limits.num_pages, 1);
+    out.memory = plan_memory(plan, out.limits, workspace);
+    return base::out_of_memory(
+        fmt::format("the engine does not fit: {} may be used, it needs\n{}",
+                    engine::bytes_text(budget),
+                    engine::byte_table_text(out.memory)),
+        "lower --kv-tokens, --max-step-tokens or --max-sequences, or choose a narrower dtype");
+  }
+  return out;
+}
+
+Result<SessionPlan> plan_session(const engine::Engine& engine,
+                                 device::Device& device,
+                                 const SessionOptions& options) {
+  TKM_ASSIGN(std::vector<StepKernels> kernels, make_kernels(engine.plan, device));
+  return plan_with_kernels(engine.plan, device, options, kernels);
+}
+
+}  // namespace tokamak::runtime

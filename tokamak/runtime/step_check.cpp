@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tokamak/runtime/step_check.h"
+
+#include "tokamak/runtime/session_plan.h"
+
+namespace tokamak::runtime {
+
+Result<void> check_step(const Step& step, const SessionInfo& info) {
+  int64_t tokens = static_cast<int64_t>(step.token_ids.size());
+  TKM_RETURN_IF_ERROR(in_range("tokens of a step", tokens, 1, info.max_step_tokens));
+  TKM_RETURN_IF_ERROR(in_range("rows of logits of a step",
+                               static_cast<int64_t>(step.logit_rows.size()),
+                               0,
+                               info.max_step_rows));
+  TKM_RETURN_IF_ERROR(in_range(
+      "sequences of a step", static_cast<int64_t>(step.sequences.size()), 1, info.max_sequences));
+  TKM_RETURN_IF_ERROR(
+      in_range("positions of a step", static_cast<int64_t>(step.positions.size()), tokens, tokens));
+  for (int32_t id : step.token_ids)
+    TKM_RETURN_IF_ERROR(in_range("token id", id, 0, info.vocab_size - 1));
+  for (int32_t position : step.positions)
+    TKM_RETURN_IF_ERROR(in_range("position", position, 0, info.max_seq_len - 1));
+  for (int32_t row : step.logit_rows)
+    TKM_RETURN_IF_ERROR(in_range("logit row", row, 0, tokens - 1));
+  for (const SampleRow& row : step.samples)
+    TKM_RETURN_IF_ERROR(
+        in_range("sample row", row.row, 0, static_cast<int64_t>(step.logit_rows.size()) - 1));
+  int64_t next = 0;
+  for (const op::SequenceSpan& sequence : step.sequences) {
+    int64_t end = int64_t{sequence.context} + sequence.num_tokens;
+    int64_t pages = (end + op::kPageTokens - 1) / op::kPageTokens;
+    TKM_RETURN_IF_ERROR(in_range("first token of a sequence", sequence.first_token, next, next));
+    TKM_RETURN_IF_ERROR(in_range("tokens of a sequence", sequence.num_tokens, 1, tokens - next));
+    TKM_RETURN_IF_ERROR(in_range(
+        "context of a sequence", sequence.context, 0, info.max_seq_len - sequence.num_tokens));
+    TKM_RETURN_IF_ERROR(in_range(
+        "pages of a sequence", static_cast<int64_t>(sequence.pages.size()), pages, INT64_MAX));
+    for (int64_t i = 0; i < pages; ++i)
+      TKM_RETURN_IF_ERROR(
+          in_range("page", sequence.pages[static_cast<size_t>(i)], 0, info.num_pages - 1));
+    next += sequence.num_tokens;
+  }
+  return in_range("tokens of all sequences", next, tokens, tokens);
+}
+
+}  // namespace tokamak::runtime

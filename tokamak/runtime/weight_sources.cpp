@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where weights come from: a checkpoint's files, or nowhere.
+#include <cmath>
+
+#include "tokamak/base/hash.h"
+#include "tokamak/runtime/weights.h"
+
+namespace tokamak::runtime {
+namespace {
+
+class CheckpointWeights : public WeightSource {
+ public:
+  explicit CheckpointWeights(tensor::TensorFiles files) : files_(std::move(files)) {}
+
+  Result<TensorView> find(const std::string& tensor, const Shape& expected) override {
+    TKM_ASSIGN(TensorView view, files_.find(stored_name(tensor)));
+    if (view.count() != tensor::num_elements(expected)) {
+      return base::corrupt(fmt::format("{}: tensor '{}' is {}, but config.json makes it {}",
+                                       files_.file_of(stored_name(tensor)),
+                                       tensor,
+                                       tensor::shape_text(view.shape),
+                                       tensor::shape_text(expected)));
+    }
+    if (!tensor::is_float(view.dtype)) {
+      return base::unsupported(
+          fmt::format("{}: tensor '{}' is {}; weights are read from f32, f16 and bf16",
+                      files_.file_of(stored_name(tensor)),
+                      tensor,
+                      tensor::dtype_name(view.dtype)));
+    }
+    return view;
+  }
+  void done(const std::string& tensor) override { files_.drop(stored_name(tensor)); }
+
+ private:
+  /// Base models are also published without the prefix that the head's class puts before their
+  /// names ("transformer.", "model.").
+  std::string stored_name(const std::string& tensor) const {
+    size_t dot = tensor.find('.');
+    if (files_.contains(tensor) || dot == std::string::npos) return tensor;
+    std::string bare = tensor.substr(dot + 1);
+    return files_.contains(bare) ? bare : tensor;
+  }
+  tensor::TensorFiles files_;
+};
+
+class DummyWeights : public WeightSource {
+ public:
+  Result<TensorView> find(const std::string& tensor, const Shape& expected) override {
+    current_ = Tensor(DType::kBF16, expected);
+    auto values = static_cast<uint16_t*>(current_.view().data);
+    auto [offset, scale] = dummy_range(tensor, expected);
+    uint64_t state = base::hash_text(tensor).low | 1;
+    for (int64_t i = 0; i < current_.count(); ++i) {
+      state = state * 6364136223846793005ull + 1442695040888963407ull;
+      float uniform = static_cast<float>(static_cast<int32_t>(state >> 32)) * 0x1p-31f;
+      values[i] = tensor::float_to_bf16(offset + uniform * scale);
+    }
+    return current_.view();
+  }
+
+ private:
+  Tensor current_;
+};
+
+}  // namespace
+
+DummyRange dummy_range(const std::string& tensor, const Shape& shape) {
+  constexpr float kUnitVariance = 1.7320508f;
+  if (shape.size() > 1) return {0, kUnitVariance / std::sqrt(static_cast<float>(shape.back()))};
+  bool gain = tensor.find("norm") != std::string::npos && !tensor.ends_with("bias");
+  return gain ? DummyRange{1, 0} : DummyRange{0, kUnitVariance * 0.02f};
+}
+
+std::unique_ptr<WeightSource> checkpoint_weights(tensor::TensorFiles files) {
+  return std::make_unique<CheckpointWeights>(std::move(files));
+}
+std::unique_ptr<WeightSource> dummy_weights() {
+  return std::make_unique<DummyWeights>();
+}
+
+}  // namespace tokamak::runtime
