@@ -28,10 +28,11 @@ Result<StepInputs> StepInputs::make(device::Device& device,
   out.device_ = &device;
   out.max_seq_pages_ = limits.max_seq_pages;
   TKM_ASSIGN(out.block_, device.allocate(bytes));
-  if (device.host_accessible())
+  if (device.host_accessible()) {
     out.staging_ = out.block_;
-  else
+  } else {
     TKM_ASSIGN(out.staging_, device.allocate_host(bytes));
+  }
   return out;
 }
 

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <numeric>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tokamak/device/cuda/cuda_device.h"
+
+namespace tokamak::device::cuda {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr EmbeddedFile kHeaders[] = {{"add.cuh", R"(
+template <int N>
+__global__ void add(int* values, int count) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i < count) values[i] += N;
+}
+__global__ void fault(int* values) { *reinterpret_cast<int*>(16) = values[0]; }
+)"}};
+
+class Gpu : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto opened = CudaDevice::open(0, 0);
+    if (!opened.ok()) GTEST_SKIP() << opened.error().text();
+    device_ = *opened;
+  }
+  Module load() {
+    auto module = device_->load({.name = "add",
+                                 .text = "#include \"add.cuh\"\n",
+                                 .kernels = {"add<3>", "fault"},
+                                 .headers = kHeaders});
+    EXPECT_TRUE(module.ok()) << module.error().text();
+    return *module;
+  }
+  std::vector<int> read(const Memory& memory) {
+    std::vector<int> out(static_cast<size_t>(memory.bytes() / 4));
+    device_->copy_to_host(out.data(), memory.data(), memory.bytes());
+    EXPECT_TRUE(device_->synchronize().ok());
+    return out;
+  }
+  std::shared_ptr<CudaDevice> device_;
+};
+
+TEST_F(Gpu, CopiesLaunchesAndReplaysInOrder) {
+  Function add = load().at(0);
+  std::vector<int> values(1000);
+  std::iota(values.begin(), values.end(), 0);
+  Memory memory = device_->allocate(4000).value();
+  EXPECT_THAT(read(memory), ::testing::Each(0)) << "memory is zeroed";
+  device_->copy_to_device(memory.data(), values.data(), 4000);
+  auto work = [&] { add.launch({.grid = {4}, .block = {256}}, memory.data(), 1000); };
+  work();
+  auto graph = device_->capture(work);
+  ASSERT_TRUE(graph.ok()) << graph.error().text();
+  (*graph)->launch();
+  (*graph)->launch();
+  std::vector<int> result = read(memory);
+  for (int i = 0; i < 1000; ++i) ASSERT_EQ(result[static_cast<size_t>(i)], i + 9) << i;
+}
+
+TEST_F(Gpu, TimesWork) {
+  Memory memory = device_->allocate(int64_t{256} << 20).value();
+  auto work = [&] { device_->fill_bytes(memory.data(), 1, memory.bytes()); };
+  ASSERT_TRUE(device_->time_us(work).ok());
+  double us = device_->time_us(work).value();
+  EXPECT_GT(us, 20);
+  EXPECT_LT(us, 10'000);
+}
+
+TEST_F(Gpu, ALaunchThatCannotBeNamesTheKernelAndItsShape) {
+  Function add = load().at(0);
+  Memory memory = device_->allocate(16).value();
+  add.launch({.grid = {1}, .block = {4096}}, memory.data(), 4);
+  auto failed = device_->synchronize();
+  ASSERT_FALSE(failed.ok());
+  EXPECT_NE(failed.error().code, ErrorCode::kDevice);
+  EXPECT_THAT(failed.error().message, HasSubstr("add with 1x1x1 blocks of 4096x1x1 threads"));
+  EXPECT_TRUE(device_->synchronize().ok()) << "the device goes on";
+}
+
+TEST_F(Gpu, MoreMemoryThanThereIsIsAnErrorWithNumbers) {
+  auto memory = device_->allocate(int64_t{1} << 45);
+  ASSERT_FALSE(memory.ok());
+  EXPECT_EQ(memory.error().code, ErrorCode::kOutOfMemory);
+  EXPECT_THAT(memory.error().message, HasSubstr("35184372088832 bytes"));
+}
+
+TEST_F(Gpu, FingerprintNamesTheDevice) {
+  EXPECT_THAT(device_->fingerprint(), HasSubstr(device_->info().name));
+  EXPECT_GT(device_->free_bytes(), int64_t{1} << 30);
+  EXPECT_LE(device_->free_bytes(), device_->total_bytes());
+}
+
+// In a process of its own, since the device is lost for it.
+TEST(GpuDeathTest, AFaultLosesTheDeviceAndSaysSo) {
+  if (!CudaDevice::open(0, 1).ok()) GTEST_SKIP() << "no GPU";
+  ::testing::FLAGS_gtest_death_test_style = "threadsafe";
+  auto fault = [] {
+    auto device = CudaDevice::open(0, 1).value();
+    auto module = device->load({.name = "add",
+                                .text = "#include \"add.cuh\"\n",
+                                .kernels = {"fault"},
+                                .headers = kHeaders});
+    Memory memory = device->allocate(16).value();
+    module->at(0).launch({}, memory.data());
+    auto first = device->synchronize(), second = device->synchronize();
+    bool told = !first.ok() && first.error().code == ErrorCode::kDevice && !second.ok() &&
+                second.error().code == ErrorCode::kDevice;
+    std::fputs(first.ok() ? "no error" : first.error().message.c_str(), stderr);
+    std::_Exit(told ? 0 : 1);
+  };
+  EXPECT_EXIT(fault(), ::testing::ExitedWithCode(0), "the GPU is lost for this process");
+}
+
+}  // namespace
+}  // namespace tokamak::device::cuda
