@@ -286,13 +286,14 @@ Result<std::shared_ptr<LoadedModule>> CudaDevice::load_cubin(const KernelSource&
                                 name));
       TKM_RETURN_IF_ERROR(
           check(calls().cuKernelGetFunction(&entry.handle, kernel), "cuKernelGetFunction", name));
-      // Setting an attribute also loads the function, which must not happen within a capture.
-      TKM_RETURN_IF_ERROR(
-          check(calls().cuFuncSetAttribute(entry.handle,
-                                           abi::kMaxDynamicSharedBytes,
-                                           info_.max_shared_bytes - entry.usage.shared_bytes),
-                "cuFuncSetAttribute",
-                name));
+      // Static memory is given in units of 128 bytes. Setting an attribute also loads the function,
+      // which must not happen within a capture.
+      int static_bytes = (entry.usage.shared_bytes + 127) / 128 * 128;
+      TKM_RETURN_IF_ERROR(check(
+          calls().cuFuncSetAttribute(
+              entry.handle, abi::kMaxDynamicSharedBytes, info_.max_shared_bytes - static_bytes),
+          "cuFuncSetAttribute",
+          name));
     }
     out->entries.push_back(std::move(entry));
   }
