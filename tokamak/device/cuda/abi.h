@@ -49,6 +49,7 @@ enum FunctionAttribute {
   kLocalBytes = 3,
   kRegisters = 4,
   kMaxDynamicSharedBytes = 8,
+  kPreferredSharedCarveout = 9,
 };
 
 inline constexpr unsigned kStreamNonBlocking = 1;

@@ -294,6 +294,11 @@ Result<std::shared_ptr<LoadedModule>> CudaDevice::load_cubin(const KernelSource&
               entry.handle, abi::kMaxDynamicSharedBytes, info_.max_shared_bytes - static_bytes),
           "cuFuncSetAttribute",
           name));
+      // All kernels divide a multiprocessor's memory alike: two that do not never share one.
+      TKM_RETURN_IF_ERROR(
+          check(calls().cuFuncSetAttribute(entry.handle, abi::kPreferredSharedCarveout, 100),
+                "cuFuncSetAttribute",
+                name));
     }
     out->entries.push_back(std::move(entry));
   }

@@ -77,11 +77,12 @@ class FlashAttendKernel : public Kernel {
     int64_t limit = std::clamp<int64_t>(launch.device_batch->max_pages, 1, kMaxSplits);
     int64_t splits = items < split_blocks() ? ceil_div(split_blocks(), items) : 1;
     int64_t pages = config_.split_stages * page_bytes(s.head_dim),
-            sums = kSplitWarps * 16 * (s.head_dim + 2) * 4;
+            sums = kSplitWarps * 16 * (s.head_dim + 2) * 4,
+            parts = pages / 2 + kMaxSplits * std::min<int64_t>(problem_.group(), 16) * 8;
     split_.launch(
         {.grid = {grid_size(std::min(splits, limit)), grid_size(heads), grid_size(sequences)},
          .block = {grid_size(kSplitWarps * 32)},
-         .shared_bytes = grid_size(std::max(pages + query_bytes(s.head_dim, 1), sums)),
+         .shared_bytes = grid_size(std::max({pages + query_bytes(s.head_dim, 1), sums, parts})),
          .dependent = true},
         launch.inputs[0].data,
         launch.outputs[0].data,

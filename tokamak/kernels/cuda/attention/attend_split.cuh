@@ -6,8 +6,8 @@
 // time. Which pages a block takes follows from the context, not from the host.
 //
 // Grid: x = splits, y = kv_heads * blocks of 16 heads, z = sequences; 128 threads.
-// Shared memory: stages x page (keys, values), used again for the warps' sums (4 x 16 x head_dim),
-// and the queries where head_dim is over 128.
+// Shared memory: stages x page (keys, values) and the queries where head_dim is over 128; then the
+// warps' sums (4 x 16 x head_dim); then the parts of the blocks and their factors.
 // Workspace: [z][y][split] of group rows x head_dim sums, then as many pairs {largest, total}.
 // Limits: head_dim a multiple of 16 up to 256.
 #pragma once
@@ -69,10 +69,15 @@ __global__ void __launch_bounds__(C.warps * 32, 1) attend_split(const bf16* q,
   using Shape = SplitShape<C>;
   constexpr int kThreads = C.warps * 32, kTokens = kPageTokens / C.warps, D = C.head_dim;
   extern __shared__ __align__(128) u8 memory[];
+  constexpr int kTablePages = kThreads;  // Of the table that are fetched with the context.
   __shared__ u32 arrived;
+  __shared__ i32 first_pages[kTablePages];
   start_successors();
   wait_for_predecessors();
   int sequence = static_cast<int>(blockIdx.z), warp = warp_id(), g = lane_id() / 4;
+  const i32* table = batch.page_table + static_cast<i64>(sequence) * batch.max_pages;
+  if (static_cast<int>(threadIdx.x) < batch.max_pages)
+    first_pages[threadIdx.x] = table[threadIdx.x];
   int row = batch.first_rows[sequence];
   if (batch.first_rows[sequence + 1] - row != 1) return;
   int position = batch.contexts[sequence];
@@ -80,12 +85,12 @@ __global__ void __launch_bounds__(C.warps * 32, 1) attend_split(const bf16* q,
   if (pages.active == 0) return;
   int kv_head = static_cast<int>(blockIdx.y) / Shape::kRowBlocks;
   int first_head = static_cast<int>(blockIdx.y) % Shape::kRowBlocks * 16;
-  const i32* table = batch.page_table + static_cast<i64>(sequence) * batch.max_pages;
+  __syncthreads();
   auto fetch = [&](int index) {
     if (index < pages.end) {
       load_page<C>(memory + (index - pages.first) % C.stages * C.page_bytes(),
                    cache,
-                   table[index],
+                   index < kTablePages ? first_pages[index] : table[index],
                    index,
                    kv_head,
                    position + 1);
@@ -182,15 +187,45 @@ __global__ void __launch_bounds__(C.warps * 32, 1) attend_split(const bf16* q,
   __syncthreads();
   if (arrived != others) return;
   __threadfence();
+  // All parts and pairs at once into shared memory, as far as it goes; the factors meanwhile.
+  int staged = imin(pages.active, C.stages * C.page_bytes() / (2 * kValues * 4));
+  auto* staged_parts = reinterpret_cast<float*>(memory);
+  for (int at = static_cast<int>(threadIdx.x) * 4; at < staged * kValues; at += kThreads * 4)
+    copy_16(staged_parts + at, parts + at, 16);
+  commit_copies();
+  auto* factors = staged_parts + staged * kValues;  // [active][rows], then totals alike.
+  int count = pages.active * Shape::kRows;
+  for (int at = static_cast<int>(threadIdx.x); at < count; at += kThreads) {
+    float2 pair = __ldcg(&pairs[at]);
+    factors[at] = pair.x;
+    factors[at + count] = pair.y;
+  }
+  __syncthreads();
+  for (int r = warp; r < Shape::kRows; r += C.warps) {
+    float largest = -kInfinity, total = 0;
+    for (int p = lane_id(); p < pages.active; p += 32)
+      largest = fmaxf(largest, factors[p * Shape::kRows + r]);
+    largest = warp_max(largest);
+    for (int p = lane_id(); p < pages.active; p += 32) {
+      float factor = exp2f(factors[p * Shape::kRows + r] - largest);
+      total += factor * factors[count + p * Shape::kRows + r];
+      factors[p * Shape::kRows + r] = factor;
+    }
+    total = warp_sum(total);
+    __syncwarp();
+    for (int p = lane_id(); p < pages.active; p += 32) factors[p * Shape::kRows + r] /= total;
+  }
+  wait_for_copies<0>();
+  __syncthreads();
   for (int at = static_cast<int>(threadIdx.x); at < kValues; at += kThreads) {
-    int r = at / D, d = at % D;
-    float2 merged;
-    float sum = combine(
-        pages.active,
-        [&](int p) { return __ldcg(&pairs[p * Shape::kRows + r]); },
-        [&](int p) { return __ldcg(&parts[p * kValues + at]); },
-        merged);
-    store(r, d, sum, merged.y);
+    float sum = 0;
+#pragma unroll 4
+    for (int p = 0; p < staged; ++p)
+      sum += factors[p * Shape::kRows + at / D] * staged_parts[p * kValues + at];
+#pragma unroll 4
+    for (int p = staged; p < pages.active; ++p)
+      sum += factors[p * Shape::kRows + at / D] * __ldcg(&parts[p * kValues + at]);
+    store(at / D, at % D, sum, 1.0f);
   }
 }
 

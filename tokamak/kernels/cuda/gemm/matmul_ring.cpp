@@ -8,40 +8,38 @@ namespace {
 
 constexpr int64_t kWarps = 8, kThreads = (kWarps + 2) * 32;
 constexpr int64_t kMaxTokens = 8;
-constexpr int64_t kRegisterDepth = 4096;  ///< Columns of x that fit the consumers' registers.
+
+/// Columns of x that fit the consumers' registers while two blocks fit a multiprocessor.
+int64_t register_depth(const MatMulProblem& p) {
+  return p.op.gated ? 3584 : 4096;
+}
 
 struct RingConfig {
   int64_t chunk = 1024;  ///< Columns of a stage.
   int64_t stages = 3;
-  int64_t slices = 1;  ///< Of the depth, over blocks.
   int64_t tokens = kMaxTokens;
   bool x_shared = false;  ///< x in shared memory, else in registers.
   static constexpr auto kFields = std::tuple{Field{"chunk", &RingConfig::chunk},
                                              Field{"stages", &RingConfig::stages},
-                                             Field{"slices", &RingConfig::slices},
                                              Field{"tokens", &RingConfig::tokens},
                                              Field{"x_shared", &RingConfig::x_shared}};
 
-  int64_t slice_depth(const MatMulProblem& p) const { return ceil_div(p.depth, 32 * slices) * 32; }
   /// sizeof(tkm::RingShared).
   int64_t shared_bytes(const MatMulProblem& p) const {
-    int64_t ring = stages * 16 * (chunk * 2 + 64),
-            x = x_shared ? tokens * (slice_depth(p) * 2 + 64) : 16, sums = 2 * kWarps * 32 * 16,
-            barriers = (2 * stages + 4) * 8;
-    return round_up(ring + x, 16) + sums + round_up(barriers, 16);
+    int64_t ring = stages * 16 * chunk * 2, x = x_shared ? tokens * (p.depth * 2 + 16) : 16,
+            sums = 2 * kWarps * 32 * 16, barriers = (2 * stages + 5) * 8;
+    return round_up(ring + x + sums + barriers, 1024);
   }
   bool valid(const MatMulProblem& p, const device::cuda::DeviceInfo& info) const {
-    bool sane = chunk > 0 && chunk % 256 == 0 && chunk <= 4096 && stages >= 2 && stages <= 16 &&
-                slices >= 1 && slices <= 8 && (tokens & (tokens - 1)) == 0 && tokens >= 1 &&
-                tokens <= kMaxTokens;
-    return sane && (slices - 1) * slice_depth(p) < p.depth &&
-           (x_shared || slice_depth(p) <= kRegisterDepth) &&
+    bool sane = chunk > 0 && chunk % 512 == 0 && chunk <= 4096 && stages >= 2 && stages <= 16 &&
+                (tokens & (tokens - 1)) == 0 && tokens >= 1 && tokens <= kMaxTokens;
+    return sane && (x_shared || (p.depth <= register_depth(p) && chunk == 512)) &&
            shared_bytes(p) <= info.max_shared_bytes;
   }
 };
 
 bool claims(const MatMulProblem& p, const device::cuda::DeviceInfo& info) {
-  return info.compute_capability >= 90 && p.streams() && p.depth % 32 == 0 &&
+  return info.compute_capability >= 90 && p.streams() && p.depth % 64 == 0 &&
          (!p.op.gated || p.columns() % 8 == 0);
 }
 
@@ -55,25 +53,20 @@ class RingMatMul : public Kernel {
                                    problem_.text(),
                                    config_.chunk,
                                    config_.stages,
-                                   config_.slices,
                                    config_.tokens,
                                    config_.x_shared);
     std::string kernel =
         instantiate("matmul_ring", config, device_type(problem_.bias), device_type(problem_.y));
     TKM_ASSIGN(function_, load_function(device, "gemm/matmul_ring.cuh", kernel));
-    if (config_.slices > 1) {
-      TKM_ASSIGN(counters_, allocate_counters(device, tiles()));
-    }
-    int64_t sms = device::cuda::cuda_device(device).info().num_sms;
-    blocks_ = std::min(sms / config_.slices, tiles()) * config_.slices;
+    cuda_device_ = &device::cuda::cuda_device(device);
+    int64_t sms = cuda_device_->info().num_sms;
+    blocks_ = std::min(sms, tiles());
     return {};
   }
 
-  int64_t workspace_bytes(int64_t, int64_t, int64_t) const override {
-    return config_.slices > 1 ? tiles() * config_.slices * 32 * 16 : 0;
-  }
-
   void run(const Launch& launch) override {
+    auto w_map = cuda_device_->tensor_map(weight_map(launch.inputs[1].data));
+    TKM_CHECK(w_map.ok(), "matmul_cuda_ring: {}", w_map.error().text());
     int64_t tokens = launch.inputs[0].rows();
     for (int64_t first = 0; first < tokens; first += config_.tokens) {
       function_.launch(
@@ -82,38 +75,44 @@ class RingMatMul : public Kernel {
            .shared_bytes = grid_size(config_.shared_bytes(problem_)),
            .dependent = true},
           matmul_args(problem_, launch, first, std::min(config_.tokens, tokens - first)),
-          launch.workspace,
-          counters_.data());
+          *w_map);
     }
   }
 
  private:
   int64_t tiles() const { return ceil_div(problem_.outputs, 16); }
 
+  /// Of w: boxes of 16 rows by slabs of 64 columns; if gated, 8 rows of each half.
+  device::cuda::TensorMapDesc weight_map(const void* w) const {
+    int64_t row = problem_.depth * 2, slabs = problem_.depth / 64, width = config_.chunk / 64;
+    if (!problem_.op.gated) {
+      return {.data = w,
+              .shape = {64, problem_.outputs, slabs},
+              .strides = {row, 128},
+              .box = {64, 16, width}};
+    }
+    return {.data = w,
+            .shape = {64, problem_.columns(), 2, slabs},
+            .strides = {row, problem_.columns() * row, 128},
+            .box = {64, 8, 2, width}};
+  }
+
   MatMulProblem problem_;
   RingConfig config_;
+  CudaDevice* cuda_device_ = nullptr;
   Function function_;
-  device::Memory counters_;  ///< Of slices of a tile that have arrived; zero between launches.
   int64_t blocks_ = 0;
 };
 
-/// The best guess first: x in registers where it fits, else in shared memory while that is small,
-/// else split.
-std::vector<RingConfig> choices(const MatMulProblem& p, int64_t tokens) {
+/// Best guess first: rings that leave room for those of the next kernel, and x in registers where
+/// it fits (with short stages: longer ones cost registers). valid() sorts out what does not.
+std::vector<RingConfig> choices(int64_t tokens) {
   int64_t width = tokens <= 1 ? 1 : tokens <= 2 ? 2 : tokens <= 4 ? 4 : 8;
-  int64_t slices = ceil_div(p.depth, kRegisterDepth);
   std::vector<RingConfig> configs;
-  if (slices == 1) {
-    for (auto [chunk, stages] : {std::pair{1024, 3}, {512, 4}, {2048, 2}})
-      configs.push_back({.chunk = chunk, .stages = stages, .tokens = width});
-    configs.push_back({.chunk = 512, .stages = 6, .tokens = width, .x_shared = true});
-    return configs;
-  }
-  for (auto [chunk, stages] : {std::pair{1024, 3}, {1024, 2}, {512, 4}}) {
+  for (auto [chunk, stages] : {std::pair{512, 5}, {512, 4}})
+    configs.push_back({.chunk = chunk, .stages = stages, .tokens = width});
+  for (auto [chunk, stages] : {std::pair{512, 5}, {1024, 3}, {512, 4}, {1024, 2}, {1024, 4}})
     configs.push_back({.chunk = chunk, .stages = stages, .tokens = width, .x_shared = true});
-    configs.push_back({.chunk = chunk, .stages = stages, .slices = slices, .tokens = width});
-  }
-  if (width > 2) std::swap(configs[0], configs[1]);
   return configs;
 }
 
@@ -129,7 +128,7 @@ const Tactic& matmul_cuda_ring() {
             std::vector<Json> out;
             auto problem = matmul_problem(desc);
             if (!problem || !claims(*problem, info) || tokens > kMaxTokens) return out;
-            for (const RingConfig& config : choices(*problem, tokens)) {
+            for (const RingConfig& config : choices(tokens)) {
               if (config.valid(*problem, info))
                 out.push_back(base::fields_to_json(config, /*all=*/true));
             }

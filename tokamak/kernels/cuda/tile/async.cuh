@@ -149,6 +149,20 @@ TKM_DEVICE void tensor_load(
       "l"(policy)
       : "memory");
 }
+/// The box of a 3-D tensor, innermost coordinate first.
+TKM_DEVICE void tensor_load(
+    void* to, const TensorMap* map, int x, int y, int z, Barrier* barrier, u64 policy) {
+  asm volatile(
+      "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
+      ".L2::cache_hint [%0], [%1, {%2, %3, %4}], [%5], %6;" ::"r"(shared_address(to)),
+      "l"(map),
+      "r"(x),
+      "r"(y),
+      "r"(z),
+      "r"(shared_address(barrier)),
+      "l"(policy)
+      : "memory");
+}
 /// The box of a 4-D tensor, innermost coordinate first.
 TKM_DEVICE void tensor_load(
     void* to, const TensorMap* map, int x, int y, int z, int w, Barrier* barrier, u64 policy) {
