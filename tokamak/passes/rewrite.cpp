@@ -28,8 +28,9 @@ void supersede(ir::Graph& graph, ir::Value from, ir::Value to) {
     graph.erase(node);
     for (const ir::Value& input : inputs) {
       ir::Node* producer = input.producer();
-      if (producer && !producer->op().has_state() && is_unused(graph, producer))
-        unused.insert(producer);
+      if (!producer || producer == to.producer())
+        continue;  // What nobody reads may be replaced too.
+      if (!producer->op().has_state() && is_unused(graph, producer)) unused.insert(producer);
     }
   }
   graph.rename(to, std::move(name));
