@@ -35,6 +35,14 @@ tokamak_library(pcre2 libpcre2-8 pcre2-8)
 tokamak_library(icu icu-uc icuuc icudata)
 tokamak_library(highway libhwy hwy)
 tokamak_library(xxhash libxxhash xxhash)
+tokamak_library(openssl openssl ssl crypto)
+tokamak_library(prometheus prometheus-cpp-core prometheus-cpp-core)
+
+# Asio and Beast are headers only; TLS is OpenSSL's.
+find_path(BOOST_INCLUDE_DIR boost/beast/version.hpp REQUIRED)
+add_library(http_server INTERFACE)
+target_include_directories(http_server SYSTEM INTERFACE ${BOOST_INCLUDE_DIR})
+target_link_libraries(http_server INTERFACE openssl)
 
 if(TOKAMAK_TESTS)
   find_package(GTest REQUIRED)

@@ -6,7 +6,8 @@
 set -eu
 
 build="g++ cmake ninja-build make ccache mold pkg-config python3 xz-utils
-  libfmt-dev libspdlog-dev nlohmann-json3-dev libcli11-dev libhwy-dev libpcre2-dev libicu-dev libxxhash-dev libboost-dev
+  libfmt-dev libspdlog-dev nlohmann-json3-dev libcli11-dev libhwy-dev libpcre2-dev libicu-dev libxxhash-dev
+  libboost-dev libssl-dev prometheus-cpp-dev
   libgtest-dev libgmock-dev libbenchmark-dev"
 lint="clang-format clang-tidy"
 sanitizers="clang libclang-rt-14-dev"
@@ -36,7 +37,8 @@ install_deps: this system is '$system'; packages are installed on Debian 12 only
 hint: install these yourself, then repeat the command with TOKAMAK_SKIP_DEPS=1:
   GCC 12 or later (C++20), CMake 3.25, Ninja, pkg-config, Python 3.9; ccache and mold if you like
   libraries with their headers (versions we build with): fmt 9.1, spdlog 1.10, nlohmann-json 3.11, CLI11 2.1, Highway 1.0.3,
-  PCRE2 10.42, ICU 72, xxHash 0.8, Boost 1.74 (Asio, Beast), GoogleTest 1.12, Google Benchmark 1.7
+  PCRE2 10.42, ICU 72, xxHash 0.8, Boost 1.74 (Asio, Beast), OpenSSL 3.0,
+  prometheus-cpp 1.0, GoogleTest 1.12, Google Benchmark 1.7
   for \`make lint\`: clang-format 14 and clang-tidy 14; for \`make asan fuzz\`: clang 14 with its sanitizer run-time libraries
 TEXT
   exit 1

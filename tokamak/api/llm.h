@@ -52,6 +52,12 @@ class Llm {
   /// repetition_penalty, over our defaults.
   const runtime::SamplingParams& sampling_defaults() const { return sampling_defaults_; }
 
+  /// For servers: what a request needs on its way in and out.
+  executor::Executor& executor() { return *executor_; }
+  const std::shared_ptr<const text::Tokenizer>& shared_tokenizer() const { return tokenizer_; }
+  const std::optional<text::ChatTemplate>& chat_template() const { return chat_template_; }
+  const Json& template_variables() const { return template_variables_; }
+
   const engine::Manifest& manifest() const { return manifest_; }
   const text::Tokenizer* tokenizer() const { return tokenizer_.get(); }
   const runtime::SessionInfo& session_info() const { return executor_->session_info(); }

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include "tokamak/server/test_server.h"
+
+namespace tokamak::server {
+namespace {
+
+constexpr std::string_view kPath = "/v1/chat/completions";
+
+Json user(const Json& content) {
+  return {{"role", "user"}, {"content", content}};
+}
+Json assistant(const Json& content) {
+  return {{"role", "assistant"}, {"content", content}};
+}
+Json chat(std::vector<Json> messages, int64_t max_tokens = 4) {
+  return {{"messages", messages}, {"max_tokens", max_tokens}};
+}
+
+std::string content_of(const Answer& answer) {
+  Json json = answer.json();
+  EXPECT_EQ(answer.status, 200) << answer.body;
+  return json["choices"][0]["message"]["content"];
+}
+
+TEST(Chat, PutsMessagesThroughTheTemplate) {
+  TestServer test;
+  auto answer = test.post(kPath, chat({user("hi")}));
+  EXPECT_EQ(content_of(answer), TestServer::expected("[user]hi[assistant]", 4));
+  Json json = answer.json();
+  EXPECT_EQ(json["object"], "chat.completion");
+  EXPECT_TRUE(json["id"].get<std::string>().starts_with("chatcmpl-"));
+  EXPECT_EQ(json["choices"][0]["message"]["role"], "assistant");
+  EXPECT_EQ(json["usage"]["prompt_tokens"], 19);
+}
+
+TEST(Chat, ReadsContentInParts) {
+  TestServer test;
+  Json parts = {{{"type", "text"}, {"text", "a"}}, {{"type", "text"}, {"text", "b"}}};
+  auto tokens = test.post("/tokenize", {{"messages", {user(parts)}}});
+  EXPECT_EQ(tokens.json()["count"], 20) << tokens.body;  // With the line break between them.
+  parts.push_back({{"type", "image_url"}, {"image_url", {{"url", "file:///etc/passwd"}}}});
+  auto answer = test.post(kPath, chat({user(parts)}));
+  EXPECT_EQ(answer.status, 400);
+  EXPECT_EQ(answer.json()["error"]["param"], "messages");
+}
+
+TEST(Chat, StreamsTheSameText) {
+  TestServer test;
+  Json body = chat({user("hello")}, 30);
+  const std::string whole = content_of(test.post(kPath, body));
+  body["stream"] = true;
+  body["stream_options"] = {{"include_usage", true}, {"continuous_usage_stats", true}};
+  auto answer = test.post(kPath, body);
+  std::vector<std::string> events = answer.events();
+  ASSERT_GE(events.size(), 4u);
+  Json first = Json::parse(events.front());
+  EXPECT_EQ(first["object"], "chat.completion.chunk");
+  EXPECT_EQ(first["choices"][0]["delta"], Json({{"role", "assistant"}, {"content", ""}}));
+  std::string text;
+  for (size_t i = 0; i + 2 < events.size(); ++i) {
+    text += Json::parse(events[i])["choices"][0]["delta"]["content"].get<std::string>();
+  }
+  EXPECT_EQ(text, whole);
+  EXPECT_TRUE(Json::parse(events[events.size() - 2])["choices"].empty());
+  EXPECT_EQ(events.back(), "[DONE]");
+}
+
+TEST(Chat, StreamsSeveralAnswers) {
+  TestServer test;
+  Json body = chat({user("hello")}, 10);
+  body["n"] = 3;
+  body["stream"] = true;
+  std::map<int, std::string> texts;
+  std::map<int, int> finishes;
+  for (const std::string& event : test.post(kPath, body).events()) {
+    if (event == "[DONE]") continue;
+    Json choice = Json::parse(event)["choices"][0];
+    texts[choice["index"]] += choice["delta"]["content"].get<std::string>();
+    finishes[choice["index"]] += choice["finish_reason"] != nullptr;
+  }
+  ASSERT_EQ(texts.size(), 3u);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(texts[i], TestServer::expected("[user]hello[assistant]", 10));
+    EXPECT_EQ(finishes[i], 1);
+  }
+}
+
+TEST(Chat, GoesOnWithTheLastMessage) {
+  TestServer test;
+  Json body = chat({user("hi"), assistant("well")});
+  body["continue_final_message"] = true;
+  EXPECT_EQ(content_of(test.post(kPath, body)), TestServer::expected("[user]hi[assistant]well", 4));
+  body["echo"] = true;
+  EXPECT_EQ(content_of(test.post(kPath, body)),
+            "well" + TestServer::expected("[user]hi[assistant]well", 4));
+  body["add_generation_prompt"] = true;
+  EXPECT_EQ(test.post(kPath, body).status, 400);
+  body = chat({user("hi")});
+  body["add_generation_prompt"] = false;
+  EXPECT_EQ(content_of(test.post(kPath, body)), TestServer::expected("[user]hi", 4));
+}
+
+TEST(Chat, GivesTheTemplateVariables) {
+  TestServer test;
+  Json body = chat({user("hi")});
+  body["chat_template_kwargs"] = {{"extra", "!"}};
+  EXPECT_EQ(content_of(test.post(kPath, body)), TestServer::expected("[user]hi[assistant]!", 4));
+  for (const char* reserved : {"messages", "tokenize", "add_generation_prompt", "chat_template"}) {
+    body["chat_template_kwargs"] = {{reserved, true}};
+    auto answer = test.post(kPath, body);
+    EXPECT_EQ(answer.status, 400) << reserved;
+    EXPECT_EQ(answer.json()["error"]["param"], "chat_template_kwargs");
+  }
+}
+
+TEST(Chat, ShowsToolsButCallsNone) {
+  TestServer test;
+  Json body = chat({user("hi")});
+  body["tools"] = {{{"type", "function"}, {"function", {{"name", "f"}}}}};
+  EXPECT_EQ(test.post(kPath, body).json()["error"]["param"], "tools");
+  for (const Json& choice : {Json("auto"), Json("required"), Json({{"type", "function"}})}) {
+    body["tool_choice"] = choice;
+    auto answer = test.post(kPath, body);
+    EXPECT_EQ(answer.status, 400);
+    EXPECT_EQ(answer.json()["error"]["param"], "tool_choice");
+  }
+  body["tool_choice"] = "none";
+  EXPECT_EQ(test.post(kPath, body).status, 200);
+}
+
+TEST(Chat, RefusesWhatIsNoConversation) {
+  TestServer test;
+  for (const Json& messages : {Json(nullptr),
+                               Json("hi"),
+                               Json::array(),
+                               Json::array({"hi"}),
+                               Json::array({{{"content", "a"}}}),
+                               Json::array({user(3)}),
+                               Json::array({{{"role", "assistant"}, {"tool_calls", "x"}}}),
+                               Json::array({user(Json::array({"a"}))})}) {
+    auto answer = test.post(kPath, {{"messages", messages}});
+    EXPECT_EQ(answer.status, 400) << messages;
+    EXPECT_EQ(answer.json()["error"]["param"], "messages") << messages << answer.body;
+  }
+}
+
+TEST(Chat, GivesLogprobsOfEachToken) {
+  TestServer test;
+  Json body = chat({user("hi")}, 5);
+  body["top_logprobs"] = 2;
+  EXPECT_EQ(test.post(kPath, body).status, 400);
+  body["logprobs"] = true;
+  Json choice = test.post(kPath, body).json()["choices"][0];
+  std::string text;
+  for (const Json& token : choice["logprobs"]["content"]) {
+    text += token["token"].get<std::string>();
+    EXPECT_LE(token["logprob"].get<double>(), 0);
+    EXPECT_EQ(token["bytes"].size(), 1u);
+    EXPECT_TRUE(token["top_logprobs"].is_array());
+  }
+  EXPECT_EQ(text, choice["message"]["content"]);
+}
+
+TEST(Chat, TakesAllTheRoomThatIsLeft) {
+  TestServer test;
+  auto answer = test.post(kPath, {{"messages", {user("hi")}}, {"ignore_eos", true}});
+  EXPECT_EQ(answer.json()["usage"]["total_tokens"], 512) << answer.body;
+  EXPECT_EQ(answer.json()["choices"][0]["finish_reason"], "length");
+  auto longer = test.post(kPath, chat({user(std::string(600, 'a'))}));
+  EXPECT_EQ(longer.status, 400);
+}
+
+}  // namespace
+}  // namespace tokamak::server

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include "tokamak/server/test_server.h"
+
+namespace tokamak::server {
+namespace {
+
+constexpr std::string_view kPath = "/v1/completions";
+
+TEST(Completions, AnswerAPrompt) {
+  TestServer test;
+  auto answer = test.post(kPath, {{"model", "fake"}, {"prompt", "hello"}, {"max_tokens", 6}});
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  Json json = answer.json();
+  EXPECT_EQ(json["object"], "text_completion");
+  EXPECT_EQ(json["model"], "fake");
+  EXPECT_TRUE(json["id"].get<std::string>().starts_with("cmpl-"));
+  EXPECT_EQ(json["choices"][0]["text"], TestServer::expected("hello", 6));
+  EXPECT_EQ(json["choices"][0]["finish_reason"], "length");
+  EXPECT_EQ(json["choices"][0]["logprobs"], nullptr);
+  EXPECT_EQ(json["usage"]["prompt_tokens"], 5);
+  EXPECT_EQ(json["usage"]["completion_tokens"], 6);
+  EXPECT_EQ(json["usage"]["total_tokens"], 11);
+  EXPECT_EQ(json["usage"]["prompt_tokens_details"]["cached_tokens"], 0);
+}
+
+TEST(Completions, HaveSixteenTokensByDefault) {
+  TestServer test;
+  auto answer = test.post(kPath, {{"prompt", "hello"}});
+  EXPECT_EQ(answer.json()["usage"]["completion_tokens"], 16) << answer.body;
+}
+
+TEST(Completions, StreamTheSameText) {
+  TestServer test;
+  auto answer = test.post(kPath,
+                          {{"prompt", "hello"},
+                           {"max_tokens", 20},
+                           {"stream", true},
+                           {"stream_options", {{"include_usage", true}}}});
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  EXPECT_TRUE(answer.complete);
+  EXPECT_EQ(answer.headers["content-type"], "text/event-stream; charset=utf-8");
+  std::vector<std::string> events = answer.events();
+  ASSERT_GE(events.size(), 3u);
+  EXPECT_EQ(events.back(), "[DONE]");
+  std::string text;
+  std::string id = Json::parse(events.front())["id"];
+  for (size_t i = 0; i + 2 < events.size(); ++i) {
+    Json chunk = Json::parse(events[i]);
+    EXPECT_EQ(chunk["id"], id);
+    EXPECT_EQ(chunk["usage"], nullptr);
+    text += chunk["choices"][0]["text"].get<std::string>();
+    const bool last = i + 3 == events.size();
+    EXPECT_EQ(chunk["choices"][0]["finish_reason"], last ? Json("length") : Json(nullptr));
+  }
+  EXPECT_EQ(text, TestServer::expected("hello", 20));
+  Json usage = Json::parse(events[events.size() - 2]);
+  EXPECT_TRUE(usage["choices"].empty());
+  EXPECT_EQ(usage["usage"]["completion_tokens"], 20);
+}
+
+TEST(Completions, TakeTokensAndListsOfPrompts) {
+  TestServer test;
+  Json ids = {'h' - ' ', 'i' - ' '};
+  for (const Json& prompt : {Json(ids), Json::array({ids}), Json::array({"hi"})}) {
+    auto answer = test.post(kPath, {{"prompt", prompt}, {"max_tokens", 4}});
+    ASSERT_EQ(answer.status, 200) << answer.body;
+    EXPECT_EQ(answer.json()["choices"][0]["text"], TestServer::expected("hi", 4));
+  }
+  auto answer =
+      test.post(kPath, {{"prompt", {"one", "two", "three"}}, {"max_tokens", 4}, {"echo", true}});
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  Json choices = answer.json()["choices"];
+  ASSERT_EQ(choices.size(), 3u);
+  for (int i = 0; i < 3; ++i) {
+    const std::string prompt = std::vector<std::string>{"one", "two", "three"}[i];
+    EXPECT_EQ(choices[i]["index"], i);
+    EXPECT_EQ(choices[i]["text"], prompt + TestServer::expected(prompt, 4));
+  }
+  EXPECT_EQ(answer.json()["usage"]["prompt_tokens"], 11);
+}
+
+TEST(Completions, RefuseWhatIsNoPrompt) {
+  TestServer test;
+  for (const Json& prompt : {Json(3),
+                             Json(true),
+                             Json::object(),
+                             Json::array({1, "a"}),
+                             Json::array({-1}),
+                             Json::array({kVocab}),
+                             Json::array({1.5}),
+                             Json::array({4294967296}),
+                             Json::array({"a", 1}),
+                             Json::array()}) {
+    auto answer = test.post(kPath, {{"prompt", prompt}});
+    EXPECT_EQ(answer.status, 400) << prompt;
+    EXPECT_EQ(answer.json()["error"]["param"], "prompt") << prompt << answer.body;
+  }
+  auto answer = test.post(kPath, Json::object());
+  EXPECT_EQ(answer.status, 400);
+  EXPECT_EQ(answer.json()["error"]["message"], "'prompt' is missing");
+}
+
+TEST(Completions, GiveSeveralAnswersAndTheBestOnes) {
+  TestServer test;
+  Json body = {{"prompt", "hello"}, {"max_tokens", 4}, {"n", 3}};
+  Json choices = test.post(kPath, body).json()["choices"];
+  ASSERT_EQ(choices.size(), 3u);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(choices[i]["index"], i);
+    EXPECT_EQ(choices[i]["text"], TestServer::expected("hello", 4));
+  }
+  body["best_of"] = 5;
+  auto best = test.post(kPath, body);
+  EXPECT_EQ(best.json()["choices"].size(), 3u) << best.body;
+  EXPECT_EQ(best.json()["usage"]["completion_tokens"], 20);
+  body["best_of"] = 2;
+  EXPECT_EQ(test.post(kPath, body).status, 400);
+  body["best_of"] = 5;
+  body["stream"] = true;
+  EXPECT_EQ(test.post(kPath, body).status, 400);
+}
+
+TEST(Completions, ScoreAPromptWithoutAnAnswer) {
+  TestServer test;
+  auto answer =
+      test.post(kPath, {{"prompt", "hello"}, {"max_tokens", 0}, {"echo", true}, {"logprobs", 0}});
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  Json choice = answer.json()["choices"][0];
+  EXPECT_EQ(choice["text"], "hello");
+  EXPECT_EQ(choice["logprobs"]["tokens"], Json({"h", "e", "l", "l", "o"}));
+  EXPECT_EQ(choice["logprobs"]["token_logprobs"][0], nullptr);
+  EXPECT_TRUE(choice["logprobs"]["token_logprobs"][4].is_number());
+  EXPECT_EQ(choice["logprobs"]["text_offset"], Json({0, 1, 2, 3, 4}));
+  EXPECT_EQ(answer.json()["usage"]["completion_tokens"], 0);
+  EXPECT_EQ(test.post(kPath, {{"prompt", "hello"}, {"max_tokens", 0}}).status, 400);
+}
+
+TEST(Completions, EndBeforeAStopText) {
+  TestServer test;
+  const std::string whole = TestServer::expected("hello", 12);
+  const std::string stop = whole.substr(5, 2);
+  for (bool include : {false, true}) {
+    auto answer = test.post(kPath,
+                            {{"prompt", "hello"},
+                             {"max_tokens", 12},
+                             {"stop", stop},
+                             {"include_stop_str_in_output", include}});
+    Json choice = answer.json()["choices"][0];
+    EXPECT_EQ(choice["text"], whole.substr(0, whole.find(stop) + (include ? 2 : 0))) << answer.body;
+    EXPECT_EQ(choice["finish_reason"], "stop");
+    EXPECT_EQ(choice["stop_reason"], stop);
+  }
+}
+
+TEST(Completions, RepeatTheRequestId) {
+  TestServer test;
+  auto answer = test.ask("POST", kPath, R"({"prompt":"a"})", "X-Request-Id: abc-1\r\n");
+  EXPECT_EQ(answer.headers["x-request-id"], "abc-1");
+  EXPECT_EQ(answer.json()["id"], "cmpl-abc-1");
+  answer = test.post(kPath, {{"prompt", "a"}, {"request_id", "mine"}});
+  EXPECT_EQ(answer.json()["id"], "cmpl-mine");
+  answer = test.post(kPath, {{"prompt", "a"}, {"request_id", "a\r\nSet-Cookie: b"}});
+  EXPECT_EQ(answer.status, 400);
+}
+
+}  // namespace
+}  // namespace tokamak::server

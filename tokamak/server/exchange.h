@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a handler sees of HTTP: the request that came, and the exchange that takes its answer.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tokamak::server {
+
+struct Header {
+  std::string name, value;
+};
+
+struct HttpRequest {
+  std::string method;
+  std::string path;   ///< Percent-decoded, without the query.
+  std::string query;  ///< As sent, without the question mark.
+  std::vector<Header> headers;
+  std::string body;
+  std::string model;  ///< What stands for {model} in the route's path.
+  int key = -1;       ///< Which of the server's API keys was given.
+
+  /// The first header of this name, whatever its case.
+  std::optional<std::string_view> header(std::string_view name) const;
+};
+
+struct HttpResponse {
+  int status = 200;
+  std::string content_type = "application/json";
+  std::vector<Header> headers;
+  std::string body;
+};
+
+/// Work that outlives its handler: the answers that are still to come. Lives as long as its
+/// exchange, so its end is also how it learns that the client has gone.
+class Job {
+ public:
+  virtual ~Job() = default;
+  /// In the exchange's loop, once.
+  virtual void start() = 0;
+  /// In the exchange's loop: everything that was written has left.
+  virtual void written() = 0;
+};
+
+/// One request and the way of its answer to the client. An answer is either one respond(), or
+/// begin_stream(), any number of write() and one end_stream().
+class Exchange {
+ public:
+  explicit Exchange(HttpRequest request) : request_(std::move(request)) {}
+  virtual ~Exchange() = default;
+  Exchange(const Exchange&) = delete;
+  Exchange& operator=(const Exchange&) = delete;
+
+  const HttpRequest& request() const { return request_; }
+
+  /// From any thread. Dropped if the client has gone.
+  virtual void respond(HttpResponse response) = 0;
+  virtual void run(std::shared_ptr<Job> job) = 0;
+  virtual void post(std::function<void()> task) = 0;
+
+  /// In the exchange's loop.
+  virtual void begin_stream(HttpResponse head) = 0;
+  /// At most one write at a time: the next after Job::written().
+  virtual void write(std::string_view bytes) = 0;
+  virtual void end_stream() = 0;
+  /// Cuts the connection: the client must not take what it has for all.
+  virtual void abort() = 0;
+
+ private:
+  HttpRequest request_;
+};
+
+}  // namespace tokamak::server

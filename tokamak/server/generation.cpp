@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tokamak/server/generation.h"
+
+#include <atomic>
+
+namespace tokamak::server {
+namespace {
+
+using executor::FinishReason;
+using executor::Response;
+
+bool is_empty(const Response& response) {
+  return response.tokens.empty() && response.text.empty() && response.prompt_logprobs.empty() &&
+         !response.finish;
+}
+
+/// Why an answer cannot be given, if it cannot.
+std::optional<Fault> fault_in(const executor::Finish& finish) {
+  if (finish.reason == FinishReason::kError) {
+    return fault_of(finish.error.value_or(base::internal_error("an error without a reason")));
+  }
+  if (finish.reason == FinishReason::kCancelled) return unavailable("the server is shutting down");
+  return {};
+}
+
+class Generation : public Job, public std::enable_shared_from_this<Generation> {
+ public:
+  Generation(Service& service, const std::shared_ptr<Exchange>& exchange, GenerationPlan plan)
+      : service_(service),
+        exchange_(exchange),
+        wire_(wire_of(exchange->request().path)),
+        model_(std::move(plan.model)),
+        writer_(std::move(plan.writer)) {}
+
+  void add(std::shared_ptr<executor::TokenStream> stream, int64_t num_answers) {
+    streams_.push_back({std::move(stream), num_answers, num_answers > 1, {}});
+    ++open_;
+  }
+
+  void start() override {
+    for (Stream& stream : streams_) {
+      stream.stream->set_listener([weak = weak_from_this()] {
+        if (auto self = weak.lock()) self->wake();
+      });
+    }
+  }
+
+  void written() override {
+    writing_ = false;
+    pump();
+  }
+
+ private:
+  struct Stream {
+    std::shared_ptr<executor::TokenStream> stream;  // Null when all answers have ended.
+    int64_t open_answers = 1;
+    bool several = false;
+    std::optional<executor::TimePoint> last_token;
+  };
+
+  /// From the step loop's thread.
+  void wake() {
+    if (woken_.exchange(true)) return;
+    if (auto exchange = exchange_.lock()) {
+      exchange->post([weak = weak_from_this()] {
+        auto self = weak.lock();
+        if (!self) return;
+        self->woken_ = false;
+        self->pump();
+      });
+    }
+  }
+
+  void pump() {
+    auto exchange = exchange_.lock();
+    if (writing_ || ended_ || !exchange) return;
+    out_.clear();
+    for (size_t i = 0; i < streams_.size() && !fault_; ++i) drain(i);
+    if (fault_ || open_ == 0) {
+      end(*exchange);
+    } else if (!out_.empty()) {
+      send(*exchange);
+    }
+  }
+
+  void drain(size_t index) {
+    Stream& stream = streams_[index];
+    while (stream.stream) {
+      auto response = stream.stream->next(std::chrono::nanoseconds(0));
+      if (!response || is_empty(*response)) break;
+      take(index, std::move(*response));
+      if (fault_ || !stream.several) break;
+    }
+  }
+
+  void take(size_t index, Response response) {
+    Stream& stream = streams_[index];
+    const auto now = executor::Clock::now();
+    const auto num_tokens = static_cast<int64_t>(response.tokens.size());
+    if (stream.last_token && num_tokens > 0 && !stream.several) {
+      service_.metrics.inter_token(now - *stream.last_token, num_tokens);
+    }
+    if (num_tokens > 0) stream.last_token = now;
+    if (response.finish) {
+      service_.metrics.finished(*response.finish);
+      fault_ = fault_in(*response.finish);
+      if (fault_) return;
+      if (--stream.open_answers == 0) {
+        stream.stream.reset();
+        --open_;
+      }
+    }
+    writer_->take(index, std::move(response), out_);
+  }
+
+  void send(Exchange& exchange) {
+    if (!begun_) exchange.begin_stream(writer_->head());
+    begun_ = true;
+    writing_ = true;
+    exchange.write(out_);
+  }
+
+  void end(Exchange& exchange) {
+    ended_ = true;
+    streams_.clear();  // What has not ended yet is cancelled.
+    if (fault_ && !begun_) return exchange.respond(error_response(wire_, *fault_));
+    if (!writer_->streams()) return exchange.respond(writer_->whole());
+    if (!fault_) {
+      writer_->end(out_);
+    } else if (!writer_->fail(*fault_, out_)) {
+      return exchange.abort();
+    }
+    send(exchange);
+    exchange.end_stream();
+  }
+
+  Service& service_;
+  const std::weak_ptr<Exchange> exchange_;
+  const Wire wire_;
+  const std::shared_ptr<const Model> model_;
+  const std::unique_ptr<AnswerWriter> writer_;
+  std::vector<Stream> streams_;
+  size_t open_ = 0;
+  std::optional<Fault> fault_;
+  std::string out_;
+  bool writing_ = false, begun_ = false, ended_ = false;
+  std::atomic<bool> woken_{false};
+};
+
+}  // namespace
+
+void generate(Service& service, const std::shared_ptr<Exchange>& exchange, GenerationPlan plan) {
+  const Wire wire = wire_of(exchange->request().path);
+  executor::Executor& executor = *plan.model->executor;
+  std::vector<executor::Request> requests = std::move(plan.requests);
+  auto generation = std::make_shared<Generation>(service, exchange, std::move(plan));
+  for (executor::Request& request : requests) {
+    const int64_t num_answers = request.n;
+    service.metrics.asked(request);
+    auto stream = executor.submit(std::move(request));
+    if (!stream.ok()) {
+      const bool draining = service.state() == State::kDraining;
+      return exchange->respond(error_response(
+          wire, draining ? unavailable("the server is shutting down") : fault_of(stream.error())));
+    }
+    generation->add(std::move(*stream), num_answers);
+  }
+  exchange->run(std::move(generation));
+}
+
+}  // namespace tokamak::server

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tokamak/server/http/event_loop.h"
+
+#include <vector>
+
+#include <boost/asio/post.hpp>
+
+#include "tokamak/base/log.h"
+#include "tokamak/server/http/connection.h"
+
+namespace tokamak::server {
+
+EventLoop::~EventLoop() {
+  stop();
+}
+
+void EventLoop::start(std::chrono::nanoseconds sweep_every) {
+  sweep_every_ = sweep_every;
+  sweep();
+  thread_ = std::thread([this] {
+    for (;;) {
+      try {
+        context.run();
+        return;
+      } catch (const std::exception& e) {
+        base::log(base::LogLevel::kError, "a connection failed: {}", e.what());
+      }
+    }
+  });
+}
+
+void EventLoop::stop() {
+  if (!thread_.joinable()) return;
+  boost::asio::post(context, [this] {
+    close_all();
+    sweeper_.cancel();
+    sweep_every_ = {};
+    work_.reset();
+  });
+  thread_.join();
+}
+
+void EventLoop::close_all() {
+  const std::vector<Connection*> open(connections_.begin(), connections_.end());
+  for (Connection* connection : open) connection->close();
+}
+
+void EventLoop::sweep() {
+  if (sweep_every_.count() == 0) return;
+  sweeper_.expires_after(sweep_every_);
+  sweeper_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    const auto now = std::chrono::steady_clock::now();
+    const std::vector<Connection*> open(connections_.begin(), connections_.end());
+    for (Connection* connection : open) connection->check_deadline(now);
+    sweep();
+  });
+}
+
+}  // namespace tokamak::server

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// A thread that waits for many sockets. Everything of one connection happens in one loop, so a
+// connection needs no lock.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <thread>
+#include <unordered_set>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+namespace tokamak::server {
+
+class Connection;
+
+class EventLoop : public std::enable_shared_from_this<EventLoop> {
+ public:
+  EventLoop() : work_(context.get_executor()), sweeper_(context) {}
+  ~EventLoop();
+
+  /// Starts the thread. Each `sweep_every`, connections past their deadline are closed.
+  void start(std::chrono::nanoseconds sweep_every);
+  /// Closes all connections and ends the thread.
+  void stop();
+
+  /// In the loop.
+  void add(Connection* connection) { connections_.insert(connection); }
+  void remove(Connection* connection) { connections_.erase(connection); }
+
+  boost::asio::io_context context{1};
+
+ private:
+  void sweep();
+  void close_all();
+
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
+  boost::asio::steady_timer sweeper_;
+  std::chrono::nanoseconds sweep_every_{};
+  std::unordered_set<Connection*> connections_;
+  std::thread thread_;
+};
+
+}  // namespace tokamak::server

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// The status line and headers of an answer.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "tokamak/server/exchange.h"
+
+namespace tokamak::server {
+
+struct Framing {
+  std::optional<size_t> length;  ///< Of the body, if it is known.
+  bool chunked = false;
+  bool close = false;  ///< The connection ends with this answer.
+};
+
+/// Appends everything up to the empty line. Control characters in header values become spaces, so
+/// that nothing that came from outside can begin a header of its own.
+void append_response_head(std::string& out, const HttpResponse& response, const Framing& framing);
+
+}  // namespace tokamak::server

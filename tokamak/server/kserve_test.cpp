@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstring>
+
+#include <gtest/gtest.h>
+
+#include "tokamak/server/kserve_tensors.h"
+#include "tokamak/server/test_server.h"
+
+namespace tokamak::server {
+namespace {
+
+Json text_input(const Json& texts) {
+  return {
+      {"name", "text_input"}, {"datatype", "BYTES"}, {"shape", {texts.size()}}, {"data", texts}};
+}
+Json scalar(const char* name, const char* datatype, const Json& value) {
+  return {{"name", name}, {"datatype", datatype}, {"shape", {1}}, {"data", {value}}};
+}
+
+TEST(KServe, DescribesServerAndModel) {
+  TestServer test;
+  EXPECT_EQ(test.get("/v2").json()["name"], "tokamak");
+  for (const char* path : {"/v2/models/fake", "/v2/models/fake/versions/1"}) {
+    Json model = test.get(path).json();
+    EXPECT_EQ(model["name"], "fake") << path;
+    EXPECT_EQ(model["inputs"][0]["name"], "text_input");
+    EXPECT_EQ(model["outputs"][0]["datatype"], "BYTES");
+    EXPECT_EQ(test.get(std::string(path) + "/ready").status, 200);
+  }
+  EXPECT_EQ(test.get("/v2/models/other").status, 404);
+  EXPECT_EQ(test.get("/v2/models/other/ready").status, 404);
+}
+
+TEST(KServe, InfersFromJson) {
+  TestServer test;
+  Json body = {{"id", "7"},
+               {"inputs", {text_input({"hello", "you"}), scalar("max_tokens", "INT32", 5)}},
+               {"outputs", {{{"name", "text_output"}}}}};
+  auto answer = test.post("/v2/models/fake/infer", body);
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  Json json = answer.json();
+  EXPECT_EQ(json["id"], "7");
+  EXPECT_EQ(json["model_name"], "fake");
+  EXPECT_EQ(json["outputs"][0]["shape"], Json({2}));
+  EXPECT_EQ(json["outputs"][0]["data"],
+            Json({TestServer::expected("hello", 5), TestServer::expected("you", 5)}));
+}
+
+TEST(KServe, InfersFromBinary) {
+  TestServer test;
+  std::string behind = binary_texts({"hello"});
+  const int32_t max_tokens = 6;
+  behind.append(reinterpret_cast<const char*>(&max_tokens), 4);
+  Json json = {{"inputs",
+                {{{"name", "text_input"},
+                  {"datatype", "BYTES"},
+                  {"shape", {1, 1}},
+                  {"parameters", {{"binary_data_size", 9}}}},
+                 {{"name", "max_tokens"},
+                  {"datatype", "INT32"},
+                  {"shape", {1}},
+                  {"parameters", {{"binary_data_size", 4}}}}}},
+               {"parameters", {{"binary_data_output", true}}}};
+  const std::string head = json.dump();
+  auto answer = test.ask("POST",
+                         "/v2/models/fake/infer",
+                         head + behind,
+                         fmt::format("Content-Type: application/octet-stream\r\n"
+                                     "Inference-Header-Content-Length: {}\r\n",
+                                     head.size()));
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  const size_t size = std::stoul(answer.headers["inference-header-content-length"]);
+  Json reply = Json::parse(answer.body.substr(0, size));
+  EXPECT_EQ(reply["outputs"][0]["shape"], Json({1, 1}));
+  EXPECT_EQ(answer.body.substr(size), binary_texts({TestServer::expected("hello", 6)}));
+  EXPECT_EQ(reply["outputs"][0]["parameters"]["binary_data_size"], answer.body.size() - size);
+}
+
+std::string why(const Json& json, std::string_view behind = {}) {
+  const std::string head = json.dump();
+  auto parsed = parse_infer(head + std::string(behind), head.size());
+  return parsed.ok() ? "" : parsed.error().message;
+}
+
+TEST(KServe, ChecksTensorsAgainstTheirShapes) {
+  auto binary = [](const char* datatype, const Json& shape, int64_t size) -> Json {
+    return {{"inputs",
+             {{{"name", "x"},
+               {"datatype", datatype},
+               {"shape", shape},
+               {"parameters", {{"binary_data_size", size}}}}}}};
+  };
+  EXPECT_EQ(why(binary("INT32", {1}, 4), std::string(4, 1)), "");
+  EXPECT_EQ(why(binary("INT32", {2}, 4), std::string(4, 1)), "x has 4 bytes, its shape says 8");
+  EXPECT_EQ(why(binary("INT32", {1}, 5), std::string(4, 1)),
+            "x has a binary_data_size of 5 with 4 bytes left");
+  EXPECT_EQ(why(binary("INT32", {1}, -4), std::string(4, 1)),
+            "x has a binary_data_size of -4 with 4 bytes left");
+  EXPECT_EQ(why(binary("INT32", {1}, 4), std::string(5, 1)),
+            "body has 1 bytes behind the last binary input");
+  EXPECT_EQ(why(binary("INT32", {-1}, 4), std::string(4, 1)), "x has the dimension -1");
+  EXPECT_EQ(why(binary("INT8", {INT64_MAX, INT64_MAX}, 4), std::string(4, 1)),
+            "x has more than 1000000 elements");
+  EXPECT_EQ(why(binary("BYTES", {1}, 4), std::string("\xff\xff\xff\xff", 4)),
+            "x has a text of 4294967295 bytes with 0 bytes left");
+  EXPECT_EQ(why(binary("BYTES", {2}, 4), std::string(4, 0)), "x ends inside the length of a text");
+  EXPECT_EQ(why(binary("FP32", {1}, 4), std::string("\x00\x00\xc0\x7f", 4)),
+            "x holds a value that is no finite number");
+  EXPECT_EQ(why(binary("FP16", {1}, 2), "aa"), "x has the datatype 'FP16', which is not read");
+  EXPECT_EQ(why({{"inputs", {scalar("x", "INT32", "a")}}}), "x holds a string where INT32 is due");
+  EXPECT_EQ(
+      why({{"inputs", {{{"name", "x"}, {"datatype", "INT32"}, {"shape", {2}}, {"data", {1}}}}}}),
+      "x has 1 values, its shape says 2");
+  EXPECT_EQ(why(Json::object()), "'inputs' is missing");
+  EXPECT_FALSE(parse_infer("{}", 3).ok());
+}
+
+TEST(KServe, RefusesWhatItCannotInfer) {
+  TestServer test;
+  const Json bodies[] = {
+      {{"inputs", {scalar("max_tokens", "INT32", 5)}}},
+      {{"inputs", {text_input({"a"}), text_input({"b"})}}},
+      {{"inputs", {text_input(Json::array())}}},
+      {{"inputs", {scalar("text_input", "INT32", 5)}}},
+      {{"inputs", {text_input({"a"})}}, {"outputs", {{{"name", "logits"}}}}},
+      {{"inputs", {text_input({"a"}), scalar("top_k", "INT32", 1), scalar("top_k", "INT32", 1)}}},
+      {{"inputs", {text_input({"a"}), scalar("beam_width", "INT32", 4)}}},
+      {{"inputs", {text_input({"a"}), scalar("max_tokens", "INT32", 0)}}},
+      {{"inputs", {text_input({"a"})}}, {"parameters", 3}},
+  };
+  for (const Json& body : bodies) {
+    auto answer = test.post("/v2/models/fake/infer", body);
+    EXPECT_EQ(answer.status, 400) << body << answer.body;
+    EXPECT_TRUE(answer.json()["error"].is_string()) << body;
+  }
+}
+
+TEST(KServe, Generates) {
+  TestServer test;
+  const std::string expected = TestServer::expected("hello", 6);
+  for (const Json& body : {Json({{"text_input", "hello"}, {"max_tokens", 6}}),
+                           Json({{"text_input", "hello"}, {"parameters", {{"max_tokens", 6}}}})}) {
+    Json json = test.post("/v2/models/fake/generate", body).json();
+    EXPECT_EQ(json["text_output"], expected);
+    EXPECT_EQ(json["model_name"], "fake");
+    std::string text;
+    for (const std::string& event : test.post("/v2/models/fake/generate_stream", body).events()) {
+      text += Json::parse(event)["text_output"].get<std::string>();
+    }
+    EXPECT_EQ(text, expected);
+  }
+  auto with_prompt =
+      test.post("/v2/models/fake/generate",
+                {{"text_input", "hello"}, {"max_tokens", 6}, {"exclude_input_in_output", false}});
+  EXPECT_EQ(with_prompt.json()["text_output"], "hello" + expected);
+  EXPECT_EQ(test.post("/v2/models/fake/generate", {{"text_input", "a"}, {"stream", true}}).status,
+            400);
+  EXPECT_EQ(test.post("/v2/models/other/generate", {{"text_input", "a"}}).status, 404);
+}
+
+TEST(KServe, Predicts) {
+  TestServer test;
+  constexpr std::string_view kPath = "/v1/models/fake:predict";
+  const std::string expected = TestServer::expected("hello", 7);
+  Json body = {{"prompt", "hello"}, {"max_new_tokens", 7}, {"top_k", 1}, {"top_p", 0}};
+  EXPECT_EQ(test.post(kPath, body).json()["output"], expected);
+  body["streaming"] = true;
+  body["streaming_interval"] = 3;
+  auto stream = test.post(kPath, body);
+  EXPECT_EQ(stream.headers["transfer-encoding"], "chunked");
+  EXPECT_EQ(stream.body, expected);
+  Json several = {{"instances", {{{"prompt", "hello"}}, "you"}}, {"max_new_tokens", 7}};
+  EXPECT_EQ(test.post(kPath, several).json()["predictions"],
+            Json({expected, TestServer::expected("you", 7)}));
+  EXPECT_EQ(test.post(kPath, {{"instances", {3}}}).status, 400);
+  EXPECT_EQ(test.post(kPath, Json::object()).status, 400);
+  auto bad = test.post(kPath, {{"prompt", "a"}, {"temperature", -1}});
+  EXPECT_EQ(bad.status, 400);
+  EXPECT_EQ(bad.json()["error"]["param"], "temperature");
+}
+
+}  // namespace
+}  // namespace tokamak::server

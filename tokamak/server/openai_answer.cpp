@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tokamak/server/openai_answer.h"
+
+#include <algorithm>
+#include <ctime>
+#include <numeric>
+
+#include "tokamak/server/sse.h"
+
+namespace tokamak::server {
+namespace {
+
+using executor::FinishReason;
+
+std::string_view finish_text(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStop:
+      return "\"stop\"";
+    case FinishReason::kLength:
+      return "\"length\"";
+    case FinishReason::kDeadline:
+    case FinishReason::kCancelled:
+    case FinishReason::kError:
+      break;
+  }
+  return "\"abort\"";
+}
+
+std::string stop_reason_text(const executor::StopReason& reason) {
+  if (const auto* text = std::get_if<std::string>(&reason)) {
+    std::string out;
+    append_json_string(out, *text);
+    return out;
+  }
+  if (const auto* token = std::get_if<int32_t>(&reason)) return std::to_string(*token);
+  return "null";
+}
+
+/// The answer's last token ended it and is not part of its text.
+bool ended_by_token(const executor::Finish& finish) {
+  return finish.reason == FinishReason::kStop &&
+         !std::holds_alternative<std::string>(finish.stop_reason);
+}
+
+void append_ids(std::string& out, const std::vector<int32_t>& ids) {
+  out += fmt::format("[{}]", fmt::join(ids, ","));
+}
+
+}  // namespace
+
+OpenAiAnswer::OpenAiAnswer(OpenAiRequest request,
+                           std::vector<Prompt> prompts,
+                           std::shared_ptr<const Model> model)
+    : request_(std::move(request)),
+      prompts_(std::move(prompts)),
+      model_(std::move(model)),
+      texts_{model_->tokenizer.get(), request_.tokens_as_ids},
+      no_answer_(request_.echo && request_.max_tokens == 0),
+      chunk_prefix_(prefix(is_chat() ? "chat.completion.chunk" : "text_completion")),
+      choices_(prompts_.size(), std::vector<Choice>(static_cast<size_t>(request_.best_of))),
+      prompt_scores_(prompts_.size()) {}
+
+std::string OpenAiAnswer::prefix(std::string_view object) const {
+  std::string out = R"({"id":)";
+  append_json_string(out, request_.id);
+  out += fmt::format(R"(,"object":"{}","created":{},"model":)", object, std::time(nullptr));
+  append_json_string(out, request_.model);
+  return out + R"(,"choices":[)";
+}
+
+// ---- Responses in.
+
+void OpenAiAnswer::take_prompt(size_t prompt, executor::Response& response) {
+  auto& scores = prompt_scores_[prompt];
+  const std::vector<int32_t>& ids = prompts_[prompt].ids;
+  scores.push_back({ids.front(), std::nullopt});
+  for (size_t i = 0; i < response.prompt_logprobs.size() && i + 1 < ids.size(); ++i) {
+    scores.push_back({ids[i + 1], std::move(response.prompt_logprobs[i])});
+  }
+}
+
+void OpenAiAnswer::open(size_t prompt, Choice& choice) {
+  choice.opened = true;
+  if (!request_.echo) return;
+  choice.text = prompts_[prompt].text + choice.text;
+  if (!scores_prompt()) return;
+  const auto& scores = prompt_scores_[prompt];
+  choice.scored.insert(choice.scored.begin(), scores.begin(), scores.end());
+}
+
+void OpenAiAnswer::add(Choice& choice, executor::Response& response) const {
+  if (!no_answer_) {
+    choice.text += response.text;
+    choice.num_tokens += static_cast<int64_t>(response.tokens.size());
+    if (request_.return_token_ids) {
+      choice.token_ids.insert(
+          choice.token_ids.end(), response.tokens.begin(), response.tokens.end());
+    }
+    for (size_t i = 0; request_.logprobs >= 0 && i < response.logprobs.size(); ++i) {
+      choice.scored.push_back({response.tokens[i], std::move(response.logprobs[i])});
+    }
+    // The texts of a chat's tokens are those of its answer; for a score, every token counts.
+    const bool end_token = response.finish && ended_by_token(*response.finish);
+    if (is_chat() && end_token && !choice.scored.empty()) choice.scored.pop_back();
+  }
+  choice.finish = std::move(response.finish);
+}
+
+void OpenAiAnswer::take(size_t prompt, executor::Response response, std::string& out) {
+  const auto answer = static_cast<size_t>(response.index);
+  Choice& choice = choices_[prompt].at(answer);
+  auto& scores = prompt_scores_[prompt];
+  if (scores.empty() && response.index == 0) take_prompt(prompt, response);
+  add(choice, response);
+  if (!streams()) return;
+  // What answers to a prompt begin with comes with the first response of the first of them.
+  if (!scores_prompt()) return send(prompt, answer, out);
+  for (size_t i = 0; !scores.empty() && i < choices_[prompt].size(); ++i) send(prompt, i, out);
+}
+
+// ---- Text out.
+
+void OpenAiAnswer::append_usage(std::string& out) const {
+  executor::Usage usage;
+  for (size_t p = 0; p < prompts_.size(); ++p) {
+    usage.prompt_tokens += static_cast<int64_t>(prompts_[p].ids.size());
+    for (const Choice& choice : choices_[p]) {
+      usage.completion_tokens += no_answer_ ? 0 : choice.num_tokens;
+    }
+    const auto& first = choices_[p].front().finish;
+    if (first) usage.cached_tokens += first->usage.cached_tokens;
+  }
+  out += fmt::format(R"("usage":{{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{},)"
+                     R"("prompt_tokens_details":{{"cached_tokens":{}}}}})",
+                     usage.prompt_tokens,
+                     usage.completion_tokens,
+                     usage.prompt_tokens + usage.completion_tokens,
+                     usage.cached_tokens);
+}
+
+void OpenAiAnswer::append_choice(std::string& out,
+                                 int64_t index,
+                                 size_t prompt,
+                                 Choice& choice,
+                                 std::string_view message) const {
+  out += fmt::format(R"({{"index":{},)", index);
+  if (is_chat()) {
+    out += message;
+    append_json_string(out, choice.text);
+    out += '}';
+  } else {
+    out += R"("text":)";
+    append_json_string(out, choice.text);
+  }
+  out += R"(,"logprobs":)";
+  if (request_.logprobs < 0) {
+    out += "null";
+  } else if (is_chat()) {
+    append_chat_logprobs(out, choice.scored, texts_);
+  } else {
+    append_completion_logprobs(out, choice.scored, texts_, choice.text_offset);
+  }
+  out += R"(,"finish_reason":)";
+  out += choice.finish ? finish_text(choice.finish->reason) : "null";
+  out += R"(,"stop_reason":)";
+  out += choice.finish ? stop_reason_text(choice.finish->stop_reason) : "null";
+  if (request_.return_token_ids) {
+    out += R"(,"token_ids":)";
+    append_ids(out, choice.token_ids);
+    if (!request_.stream) {
+      out += R"(,"prompt_token_ids":)";
+      append_ids(out, prompts_[prompt].ids);
+    }
+  }
+  if (request_.sampling.prompt_logprobs >= 0) {
+    out += R"(,"prompt_logprobs":)";
+    append_prompt_logprobs(out, prompt_scores_[prompt], texts_);
+  }
+  out += '}';
+}
+
+void OpenAiAnswer::send(size_t prompt, size_t answer, std::string& out) {
+  Choice& choice = choices_[prompt][answer];
+  const int64_t index = static_cast<int64_t>(prompt) * request_.n + static_cast<int64_t>(answer);
+  if (!choice.opened) {
+    if (is_chat()) {
+      out += "data: " + chunk_prefix_;
+      out +=
+          fmt::format(R"({{"index":{},"delta":{{"role":"assistant","content":""}},"logprobs":null,)"
+                      R"("finish_reason":null}}])",
+                      index);
+      out += request_.include_usage ? ",\"usage\":null}\n\n" : "}\n\n";
+    }
+    open(prompt, choice);
+  }
+  if (choice.text.empty() && choice.scored.empty() && choice.token_ids.empty() && !choice.finish) {
+    return;
+  }
+  if (choice.finish && choice.finish->reason == FinishReason::kError) return;
+  out += "data: ";
+  out += chunk_prefix_;
+  append_choice(out, index, prompt, choice, R"("delta":{"content":)");
+  out += ']';
+  if (request_.continuous_usage) {
+    out += ',';
+    append_usage(out);
+  } else if (request_.include_usage) {
+    out += R"(,"usage":null)";
+  }
+  out += "}\n\n";
+  choice.text.clear();
+  choice.scored.clear();
+  choice.token_ids.clear();
+}
+
+void OpenAiAnswer::end(std::string& out) {
+  if (request_.include_usage) {
+    out += "data: " + chunk_prefix_ + "],";
+    append_usage(out);
+    out += "}\n\n";
+  }
+  out += kDone;
+}
+
+bool OpenAiAnswer::fail(const Fault& fault, std::string& out) {
+  append_event(out, json_text(error_json(Wire::kOpenAi, fault)));
+  out += kDone;
+  return true;
+}
+
+HttpResponse OpenAiAnswer::head() const {
+  HttpResponse response;
+  response.content_type = kEventStream;
+  response.headers = {{"Cache-Control", "no-cache"},
+                      {"X-Accel-Buffering", "no"},
+                      {"X-Request-Id", request_.request_id}};
+  return response;
+}
+
+/// The n answers of the highest mean logprob, best first; all of them, in order, without best_of.
+std::vector<size_t> OpenAiAnswer::best_answers(size_t prompt) const {
+  const auto& choices = choices_[prompt];
+  std::vector<size_t> order(choices.size());
+  std::iota(order.begin(), order.end(), 0);
+  if (request_.best_of == request_.n) return order;
+  auto mean = [&](size_t i) {
+    const executor::Finish& finish = *choices[i].finish;
+    return finish.cumulative_logprob /
+           static_cast<double>(std::max<int64_t>(1, finish.usage.completion_tokens));
+  };
+  std::stable_sort(
+      order.begin(), order.end(), [&](size_t a, size_t b) { return mean(a) > mean(b); });
+  order.resize(static_cast<size_t>(request_.n));
+  return order;
+}
+
+HttpResponse OpenAiAnswer::whole() {
+  HttpResponse response;
+  response.headers = {{"X-Request-Id", request_.request_id}};
+  std::string& out = response.body;
+  out = prefix(is_chat() ? "chat.completion" : "text_completion");
+  int64_t index = 0;
+  for (size_t prompt = 0; prompt < prompts_.size(); ++prompt) {
+    for (size_t answer : best_answers(prompt)) {
+      Choice& choice = choices_[prompt][answer];
+      open(prompt, choice);
+      if (index > 0) out += ',';
+      append_choice(out, index++, prompt, choice, R"("message":{"role":"assistant","content":)");
+    }
+  }
+  out += "],";
+  append_usage(out);
+  out += '}';
+  return response;
+}
+
+}  // namespace tokamak::server

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Logprobs in the two shapes of OpenAI's API, as JSON text.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tokamak/executor/request.h"
+#include "tokamak/text/tokenizer.h"
+
+namespace tokamak::server {
+
+/// A token of a text with its logprobs; the first token of a prompt has none.
+struct ScoredToken {
+  int32_t id = 0;
+  std::optional<executor::TokenLogprobs> logprobs;
+};
+
+struct TokenTexts {
+  const text::Tokenizer* tokenizer = nullptr;  ///< Null: tokens are shown as their ids.
+  bool as_ids = false;                         ///< "token_id:42"
+
+  /// The bytes that the token stands for.
+  std::string bytes(int32_t id) const;
+  /// As a JSON string; bytes that are no whole character become U+FFFD.
+  std::string json(int32_t id) const;
+};
+
+/// {"tokens", "token_logprobs", "top_logprobs", "text_offset"}. `offset` counts characters: that of
+/// the first token, and afterwards that behind the last.
+void append_completion_logprobs(std::string& out,
+                                std::span<const ScoredToken> tokens,
+                                const TokenTexts& texts,
+                                int64_t& offset);
+
+/// {"content": [{"token", "logprob", "bytes", "top_logprobs"}]}
+void append_chat_logprobs(std::string& out,
+                          std::span<const ScoredToken> tokens,
+                          const TokenTexts& texts);
+
+/// vLLM's prompt_logprobs: [null, {"id": {"logprob", "rank", "decoded_token"}}]. The rank is given
+/// for the best tokens only.
+void append_prompt_logprobs(std::string& out,
+                            std::span<const ScoredToken> tokens,
+                            const TokenTexts& texts);
+
+}  // namespace tokamak::server

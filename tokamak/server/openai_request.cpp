@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tokamak/server/openai_request.h"
+
+#include <limits>
+#include <random>
+
+namespace tokamak::server {
+namespace {
+
+constexpr int64_t kDefaultMaxTokens = 16;  // OpenAI's, of completions.
+constexpr size_t kMaxRequestId = 128;
+constexpr size_t kMaxCacheSalt = 1024;
+
+std::string random_id() {
+  static thread_local std::mt19937_64 random(std::random_device{}());
+  return fmt::format("{:016x}{:016x}", random(), random());
+}
+
+/// It comes back in a header, so it is plain ASCII without spaces.
+Result<std::string> read_request_id(FieldReader& reader, const HttpRequest& http) {
+  std::string id(http.header("x-request-id").value_or(""));
+  reader.text("request_id", id);
+  if (id.empty()) return random_id();
+  bool plain = id.size() <= kMaxRequestId;
+  for (char c : id) plain = plain && c > ' ' && c < 0x7f && c != '"' && c != '\\';
+  if (plain) return id;
+  return base::invalid(fmt::format(
+      "request_id must be 1 to {} visible ASCII characters without quotes", kMaxRequestId));
+}
+
+void read_logprobs(FieldReader& reader, OpenAiRequest& request) {
+  if (request.endpoint == Endpoint::kCompletions) {
+    reader.integer("logprobs", request.logprobs, 0, 20);
+    return;
+  }
+  bool wanted = false;
+  int64_t top = 0;
+  reader.boolean("logprobs", wanted);
+  reader.integer("top_logprobs", top, 0, 20);
+  if (wanted) request.logprobs = top;
+  if (!wanted && top > 0) {
+    reader.fail(base::invalid("top_logprobs needs logprobs to be true"));
+  }
+}
+
+void read_stream(FieldReader& reader, OpenAiRequest& request) {
+  reader.boolean("stream", request.stream);
+  const Json* options = reader.find("stream_options");
+  if (!options) return;
+  if (!options->is_object())
+    return reader.fail(wrong_type("stream_options", "an object", *options));
+  if (!request.stream) return reader.fail(base::invalid("stream_options needs stream to be true"));
+  FieldReader inner(*options);
+  inner.boolean("include_usage", request.include_usage);
+  inner.boolean("continuous_usage_stats", request.continuous_usage);
+  if (!inner.ok()) reader.fail(inner.status().error());
+}
+
+void read_counts(FieldReader& reader, OpenAiRequest& request) {
+  reader.integer("n", request.n, 1, executor::kMaxAnswers);
+  request.best_of = request.n;
+  reader.integer("best_of", request.best_of, 1, executor::kMaxAnswers);
+  if (request.best_of < request.n) {
+    reader.fail(base::invalid(
+        fmt::format("best_of is {}, must be at least n, which is {}", request.best_of, request.n)));
+  }
+  if (request.best_of > request.n && request.stream) {
+    reader.fail(base::invalid("best_of above n cannot be streamed"));
+  }
+}
+
+void read_max_tokens(FieldReader& reader, OpenAiRequest& request) {
+  for (const char* name : {"max_tokens", "max_completion_tokens"}) {
+    if (!reader.find(name)) continue;
+    int64_t value = 0;
+    // To score a prompt, nothing needs to follow it.
+    const bool nothing = request.echo && request.endpoint == Endpoint::kCompletions;
+    reader.integer(name, value, nothing ? 0 : 1, std::numeric_limits<int64_t>::max());
+    request.max_tokens = value;
+  }
+}
+
+void read_operations(FieldReader& reader, const HttpRequest& http, OpenAiRequest& request) {
+  int64_t priority = 0;
+  reader.integer("priority", priority, -executor::kMaxPriority, executor::kMaxPriority);
+  request.priority = static_cast<int>(-priority);
+  std::string salt;
+  if (reader.find("cache_salt")) {
+    reader.text("cache_salt", salt);
+    if (reader.ok() && (salt.empty() || salt.size() > kMaxCacheSalt)) {
+      reader.fail(base::invalid(fmt::format(
+          "cache_salt has {} bytes, must have between 1 and {}", salt.size(), kMaxCacheSalt)));
+    }
+  }
+  request.cache_salt = cache_salt(http, salt);
+}
+
+}  // namespace
+
+Result<OpenAiRequest> read_openai_request(const Json& body,
+                                          Endpoint endpoint,
+                                          const HttpRequest& http,
+                                          const Model& model) {
+  OpenAiRequest request;
+  request.endpoint = endpoint;
+  request.model = model.name();
+  request.sampling = model.defaults;
+  request.add_special_tokens = endpoint == Endpoint::kCompletions;
+  FieldReader reader(body);
+  reader.text("model", request.model);
+  TKM_RETURN_IF_ERROR(reader.status());
+  TKM_ASSIGN(request.request_id, read_request_id(reader, http));
+  request.id = (endpoint == Endpoint::kChat ? "chatcmpl-" : "cmpl-") + request.request_id;
+  read_sampling(reader, model, request.sampling);
+  read_logprobs(reader, request);
+  read_stream(reader, request);
+  read_counts(reader, request);
+  reader.boolean("echo", request.echo);
+  read_max_tokens(reader, request);
+  reader.boolean("add_special_tokens", request.add_special_tokens);
+  reader.boolean("skip_special_tokens", request.skip_special_tokens);
+  reader.integer("truncate_prompt_tokens",
+                 request.truncate_prompt_tokens,
+                 1,
+                 std::numeric_limits<int64_t>::max());
+  reader.boolean("return_tokens_as_token_ids", request.tokens_as_ids);
+  reader.boolean("return_token_ids", request.return_token_ids);
+  read_operations(reader, http, request);
+  TKM_RETURN_IF_ERROR(reader.status());
+  return request;
+}
+
+executor::Request executor_request(const OpenAiRequest& request,
+                                   const Prompt& prompt,
+                                   const Model& model) {
+  executor::Request out;
+  out.id = request.id;
+  out.prompt = prompt.ids;
+  if (request.truncate_prompt_tokens > 0 &&
+      request.truncate_prompt_tokens < static_cast<int64_t>(out.prompt.size())) {
+    out.prompt.erase(out.prompt.begin(), out.prompt.end() - request.truncate_prompt_tokens);
+  }
+  out.sampling = request.sampling;
+  const int64_t room = room_left(out.prompt.size(), model);
+  if (request.max_tokens) {
+    out.sampling.max_tokens = std::max<int64_t>(1, *request.max_tokens);
+  } else if (model.default_max_tokens) {
+    out.sampling.max_tokens = std::min(*model.default_max_tokens, room);
+  } else {
+    out.sampling.max_tokens =
+        request.endpoint == Endpoint::kChat ? room : std::min(kDefaultMaxTokens, room);
+  }
+  out.sampling.logprobs = request.logprobs;
+  if (request.best_of > request.n) out.sampling.logprobs = std::max<int64_t>(0, request.logprobs);
+  if (request.echo && request.logprobs >= 0) {
+    out.sampling.prompt_logprobs = std::max(out.sampling.prompt_logprobs, request.logprobs);
+  }
+  out.priority = request.priority;
+  out.skip_special_tokens = request.skip_special_tokens;
+  out.n = request.best_of;
+  out.cache_salt = request.cache_salt;
+  return out;
+}
+
+}  // namespace tokamak::server

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tokamak/server/options.h"
+
+#include <limits>
+
+namespace tokamak::server {
+namespace {
+
+constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+
+template <typename T>
+Result<void> in_range(std::string_view name, T value, T low, T high) {
+  if (value >= low && value <= high) return {};
+  return base::invalid(fmt::format("{} is {}, must be between {} and {}", name, value, low, high));
+}
+
+Result<void> validate_key(const std::string& key, size_t index) {
+  if (key.empty()) return base::invalid(fmt::format("api_keys[{}] is empty", index));
+  for (char c : key) {
+    if (c <= ' ' || c == 0x7f) {
+      return base::invalid(fmt::format("api_keys[{}] holds a space or a control character", index));
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> ServerOptions::validate() const {
+  TKM_RETURN_IF_ERROR(in_range<int64_t>("port", port, 0, 65535));
+  TKM_RETURN_IF_ERROR(in_range<int64_t>("http_threads", http_threads, 1, 256));
+  TKM_RETURN_IF_ERROR(in_range<int64_t>("request_threads", request_threads, 1, 256));
+  TKM_RETURN_IF_ERROR(in_range<int64_t>("max_connections", max_connections, 1, kMost));
+  TKM_RETURN_IF_ERROR(in_range<int64_t>("max_header_bytes", max_header_bytes, 1024, 1 << 20));
+  TKM_RETURN_IF_ERROR(in_range<int64_t>("max_body_bytes", max_body_bytes, 1, 1 << 30));
+  TKM_RETURN_IF_ERROR(in_range<int64_t>("max_choices", max_choices, 1, kMost));
+  const std::pair<std::string_view, double> timeouts[] = {
+      {"header_timeout_seconds", header_timeout_seconds},
+      {"body_timeout_seconds", body_timeout_seconds},
+      {"idle_timeout_seconds", idle_timeout_seconds},
+      {"write_timeout_seconds", write_timeout_seconds}};
+  for (auto [name, seconds] : timeouts) {
+    TKM_RETURN_IF_ERROR(in_range(name, seconds, 0.01, 86'400.0));
+  }
+  for (size_t i = 0; i < api_keys.size(); ++i) TKM_RETURN_IF_ERROR(validate_key(api_keys[i], i));
+  if (tls_certificate.empty() != tls_key.empty()) {
+    return base::invalid("tls_certificate and tls_key belong together, only one is given");
+  }
+  return {};
+}
+
+}  // namespace tokamak::server

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// Settings of a server.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tokamak/base/fields.h"
+
+namespace tokamak::server {
+
+struct ServerOptions {
+  std::string host = "127.0.0.1";  ///< Address to listen on; other machines reach 0.0.0.0 and ::.
+  int64_t port = 8000;             ///< 0 takes a free one. [0, 65535]
+  int64_t http_threads = 2;        ///< Threads that read and write sockets. [1, 256]
+  int64_t request_threads = 2;  ///< Threads that parse bodies, render templates, tokenize. [1, 256]
+
+  std::vector<std::string> api_keys;  ///< Any of them opens every path; none: no key is asked for.
+  std::string tls_certificate, tls_key;  ///< PEM files, both or none.
+
+  int64_t max_connections = 10'000;     ///< More are closed at once. >= 1
+  int64_t max_header_bytes = 16 << 10;  ///< Of request line and headers. [1024, 1 MiB]
+  int64_t max_body_bytes = 8 << 20;     ///< [1, 1 GiB]
+  int64_t max_choices = 1024;           ///< Answers to one request: prompts x n. >= 1
+  double header_timeout_seconds = 10;   ///< From the first byte to the end of the headers. > 0
+  double body_timeout_seconds = 60;     ///< From the headers to the end of the body. > 0
+  double idle_timeout_seconds = 75;     ///< Between two requests. > 0
+  double write_timeout_seconds = 60;    ///< Without any progress of a write. > 0
+  bool strict_fields = false;           ///< Refuse unknown fields instead of counting them.
+  bool metrics_aliases = true;          ///< Also publish metrics under the names of vLLM, Triton.
+
+  static constexpr auto kFields =
+      std::tuple{Field{"host", &ServerOptions::host},
+                 Field{"port", &ServerOptions::port},
+                 Field{"http_threads", &ServerOptions::http_threads},
+                 Field{"request_threads", &ServerOptions::request_threads},
+                 Field{"tls_certificate", &ServerOptions::tls_certificate},
+                 Field{"tls_key", &ServerOptions::tls_key},
+                 Field{"max_connections", &ServerOptions::max_connections},
+                 Field{"max_header_bytes", &ServerOptions::max_header_bytes},
+                 Field{"max_body_bytes", &ServerOptions::max_body_bytes},
+                 Field{"max_choices", &ServerOptions::max_choices},
+                 Field{"header_timeout_seconds", &ServerOptions::header_timeout_seconds},
+                 Field{"body_timeout_seconds", &ServerOptions::body_timeout_seconds},
+                 Field{"idle_timeout_seconds", &ServerOptions::idle_timeout_seconds},
+                 Field{"write_timeout_seconds", &ServerOptions::write_timeout_seconds},
+                 Field{"strict_fields", &ServerOptions::strict_fields},
+                 Field{"metrics_aliases", &ServerOptions::metrics_aliases}};
+
+  /// Errors: invalid, naming the field, its value and the limit.
+  Result<void> validate() const;
+};
+
+}  // namespace tokamak::server

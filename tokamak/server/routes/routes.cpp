@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tokamak/server/routes/routes.h"
+
+#include "tokamak/server/model.h"
+
+namespace tokamak::server {
+namespace {
+
+constexpr Route kRoutes[] = {
+    {"GET", "/health", Access::kPublic, Body::kNone, false, false, health},
+    {"GET", "/ping", Access::kPublic, Body::kNone, false, false, ping},
+    {"GET", "/version", Access::kKey, Body::kNone, false, false, version},
+    {"GET", "/metrics", Access::kKey, Body::kNone, false, false, metrics},
+
+    {"GET", "/v1/models", Access::kKey, Body::kNone, true, false, list_models},
+    {"GET", "/v1/models/{model}", Access::kKey, Body::kNone, true, false, describe_model},
+    {"POST", "/v1/completions", Access::kKey, Body::kJson, true, true, completions},
+    {"POST", "/v1/chat/completions", Access::kKey, Body::kJson, true, true, chat_completions},
+    {"POST", "/tokenize", Access::kKey, Body::kJson, true, false, tokenize},
+    {"POST", "/detokenize", Access::kKey, Body::kJson, true, false, detokenize},
+
+    {"POST", "/v1/models/{model}:predict", Access::kKey, Body::kJson, true, true, predict},
+    {"GET", "/v2", Access::kKey, Body::kNone, false, false, kserve_server},
+    {"GET", "/v2/health/live", Access::kPublic, Body::kNone, false, false, kserve_live},
+    {"GET", "/v2/health/ready", Access::kPublic, Body::kNone, false, false, kserve_ready},
+    {"GET", "/v2/models/{model}", Access::kKey, Body::kNone, true, false, kserve_model},
+    {"GET", "/v2/models/{model}/ready", Access::kKey, Body::kNone, true, false, kserve_model_ready},
+    {"POST", "/v2/models/{model}/infer", Access::kKey, Body::kTensors, true, true, kserve_infer},
+    {"POST", "/v2/models/{model}/generate", Access::kKey, Body::kJson, true, true, kserve_generate},
+    {"POST",
+     "/v2/models/{model}/generate_stream",
+     Access::kKey,
+     Body::kJson,
+     true,
+     true,
+     kserve_generate_stream},
+    {"GET", "/v2/models/{model}/versions/1", Access::kKey, Body::kNone, true, false, kserve_model},
+    {"GET",
+     "/v2/models/{model}/versions/1/ready",
+     Access::kKey,
+     Body::kNone,
+     true,
+     false,
+     kserve_model_ready},
+    {"POST",
+     "/v2/models/{model}/versions/1/infer",
+     Access::kKey,
+     Body::kTensors,
+     true,
+     true,
+     kserve_infer},
+    {"POST",
+     "/v2/models/{model}/versions/1/generate",
+     Access::kKey,
+     Body::kJson,
+     true,
+     true,
+     kserve_generate},
+    {"POST",
+     "/v2/models/{model}/versions/1/generate_stream",
+     Access::kKey,
+     Body::kJson,
+     true,
+     true,
+     kserve_generate_stream},
+};
+
+}  // namespace
+
+std::span<const Route> routes() {
+  return kRoutes;
+}
+
+void respond_error(const ExchangePtr& exchange, const Fault& fault) {
+  exchange->respond(error_response(wire_of(exchange->request().path), fault));
+}
+
+void respond_error(const ExchangePtr& exchange, const Error& error) {
+  respond_error(exchange, fault_of(error));
+}
+
+Result<void> check_model(std::string_view name, const Model& model) {
+  if (model.serves(name)) return {};
+  return base::not_found(
+      fmt::format("model '{}' is not served here, '{}' is", name.substr(0, 200), model.name()));
+}
+
+}  // namespace tokamak::server

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tokamak/server/sampling_fields.h"
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+
+#include <openssl/sha.h>
+
+#include "tokamak/executor/kv_cache.h"
+
+namespace tokamak::server {
+namespace {
+
+void read_values(FieldReader& reader, runtime::SamplingParams& s) {
+  reader.number("temperature", s.temperature);
+  reader.integer("top_k", s.top_k);
+  reader.number("top_p", s.top_p);
+  reader.number("min_p", s.min_p);
+  reader.number("repetition_penalty", s.repetition_penalty);
+  reader.number("presence_penalty", s.presence_penalty);
+  reader.number("frequency_penalty", s.frequency_penalty);
+  reader.integer("seed", s.seed, -1, std::numeric_limits<int64_t>::max());
+  reader.integer("min_tokens", s.min_tokens);
+  reader.boolean("ignore_eos", s.ignore_eos);
+  reader.texts("stop", s.stop);
+  reader.integers("stop_token_ids", s.stop_token_ids);
+  reader.boolean("include_stop_str_in_output", s.include_stop_str_in_output);
+  reader.ids("allowed_token_ids", s.allowed_token_ids);
+  reader.integer("prompt_logprobs", s.prompt_logprobs, 0, 20);
+}
+
+/// {"id": bias}
+void read_logit_bias(FieldReader& reader, std::vector<runtime::LogitBias>& out) {
+  const Json* bias = reader.find("logit_bias");
+  if (!bias) return;
+  if (!bias->is_object()) return reader.fail(wrong_type("logit_bias", "an object", *bias));
+  FieldReader biases(*bias);
+  for (const auto& [key, value] : bias->items()) {
+    runtime::LogitBias entry;
+    const char* end = key.data() + key.size();
+    auto [stop, error] = std::from_chars(key.data(), end, entry.token);
+    if (error != std::errc{} || stop != end) {
+      return reader.fail(base::invalid(
+          fmt::format("logit_bias has the key '{}', which is no token id", key.substr(0, 40))));
+    }
+    if (!value.is_number()) {
+      return reader.fail(wrong_type(fmt::format("logit_bias.{}", key), "a number", value));
+    }
+    biases.number(key, entry.bias);
+    out.push_back(entry);
+  }
+}
+
+/// A word in the middle of a text has another token than one at its beginning, so each is banned
+/// both ways.
+void read_bad_words(FieldReader& reader, const Model& model, runtime::SamplingParams& sampling) {
+  std::vector<std::string> words;
+  reader.texts("bad_words", words);
+  for (const std::string& word : words) {
+    const size_t begin = word.find_first_not_of(' ');
+    if (begin == std::string::npos) {
+      return reader.fail(base::invalid("bad_words holds a word without any character"));
+    }
+    for (const std::string& form : {word.substr(begin), " " + word.substr(begin)}) {
+      auto ids = encode(model, form, /*add_special_tokens=*/false);
+      if (!ids.ok()) return reader.fail(ids.error());
+      auto& banned = sampling.bad_words;
+      if (std::find(banned.begin(), banned.end(), *ids) == banned.end()) banned.push_back(*ids);
+    }
+  }
+}
+
+}  // namespace
+
+void read_sampling(FieldReader& reader, const Model& model, runtime::SamplingParams& sampling) {
+  read_values(reader, sampling);
+  read_logit_bias(reader, sampling.logit_bias);
+  read_bad_words(reader, model, sampling);
+}
+
+Result<std::vector<int32_t>> encode(const Model& model,
+                                    std::string_view text,
+                                    bool add_special_tokens) {
+  if (!model.tokenizer) {
+    return base::unsupported(fmt::format("'{}' has no tokenizer", model.name()), "send token ids");
+  }
+  return model.tokenizer->encode(text, {.add_special_tokens = add_special_tokens});
+}
+
+int64_t room_left(size_t prompt_size, const Model& model) {
+  const runtime::SessionInfo& info = model.info();
+  // The last token is never fed back, so it needs no place in the cache.
+  const int64_t cache = info.num_pages * op::kPageTokens + 1;
+  return std::max<int64_t>(1,
+                           std::min(info.max_seq_len, cache) - static_cast<int64_t>(prompt_size));
+}
+
+std::string cache_salt(const HttpRequest& http, std::string_view given) {
+  const std::string salt =
+      http.key < 0 ? std::string(given) : fmt::format("{}:{}", http.key, given);
+  if (salt.size() <= executor::kMaxSaltBytes) return salt;
+  unsigned char digest[SHA256_DIGEST_LENGTH];
+  SHA256(reinterpret_cast<const unsigned char*>(salt.data()), salt.size(), digest);
+  return {reinterpret_cast<const char*>(digest), sizeof(digest)};
+}
+
+}  // namespace tokamak::server

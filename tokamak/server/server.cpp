@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tokamak/server/server.h"
+
+#include <future>
+#include <thread>
+
+#include <boost/asio/post.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <sys/resource.h>
+
+#include "tokamak/server/http/connection.h"
+#include "tokamak/server/http/listener.h"
+
+namespace tokamak::server {
+namespace {
+
+/// Thousands of clients need as many descriptors.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/// Often enough to keep the shortest timeout within a quarter of its length.
+std::chrono::nanoseconds sweep_interval(const ServerOptions& options) {
+  const double shortest = std::min({options.header_timeout_seconds,
+                                    options.body_timeout_seconds,
+                                    options.idle_timeout_seconds,
+                                    options.write_timeout_seconds});
+  const double seconds = std::clamp(shortest / 4, 0.005, 1.0);
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+      std::chrono::duration<double>(seconds));
+}
+
+}  // namespace
+
+struct Server::Parts {
+  explicit Parts(ServerOptions options)
+      : service(std::move(options)),
+        request_threads(static_cast<size_t>(service.options.request_threads)),
+        context{service, [this](const Route& route, std::shared_ptr<Exchange> exchange) {
+                  dispatch(route, std::move(exchange));
+                }} {
+    for (int64_t i = 0; i < service.options.http_threads; ++i) {
+      loops.push_back(std::make_shared<EventLoop>());
+    }
+  }
+
+  void dispatch(const Route& route, std::shared_ptr<Exchange> exchange) {
+    if (route.body == Body::kNone) return server::dispatch(service, route, exchange);
+    boost::asio::post(request_threads, [this, &route, exchange = std::move(exchange)] {
+      server::dispatch(service, route, exchange);
+    });
+  }
+
+  void accept(Socket socket, const std::shared_ptr<EventLoop>& loop) {
+    if (context.num_connections >= service.options.max_connections) return;
+    auto transport =
+        tls ? tls_transport(std::move(socket), *tls) : plain_transport(std::move(socket));
+    std::make_shared<Connection>(context, loop, std::move(transport))->start();
+  }
+
+  Service service;
+  boost::asio::thread_pool request_threads;
+  ConnectionContext context;
+  std::shared_ptr<boost::asio::ssl::context> tls;
+  std::vector<std::shared_ptr<EventLoop>> loops;
+  std::unique_ptr<Listener> listener;
+  std::once_flag stopped;
+};
+
+Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+Server::~Server() {
+  stop();
+}
+
+Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
+  TKM_RETURN_IF_ERROR(options.validate());
+  raise_descriptor_limit();
+  auto parts = std::make_unique<Parts>(std::move(options));
+  const ServerOptions& o = parts->service.options;
+  if (!o.tls_certificate.empty()) {
+    TKM_ASSIGN(parts->tls, load_tls(o.tls_certificate, o.tls_key));
+  }
+  Parts& p = *parts;
+  TKM_ASSIGN(p.listener,
+             Listener::open(o.host,
+                            static_cast<int>(o.port),
+                            p.loops,
+                            [&p](Socket socket, std::shared_ptr<EventLoop> loop) {
+                              p.accept(std::move(socket), loop);
+                            }));
+  for (auto& loop : p.loops) loop->start(sweep_interval(o));
+  p.listener->start();
+  return std::unique_ptr<Server>(new Server(std::move(parts)));
+}
+
+void Server::serve(Model model) {
+  if (model.created == 0) model.created = std::time(nullptr);
+  parts_->service.serve(std::make_shared<const Model>(std::move(model)));
+}
+
+bool Server::drain(std::chrono::nanoseconds timeout, const std::function<bool()>& give_up) {
+  parts_->service.drain();
+  const auto end = std::chrono::steady_clock::now() + timeout;
+  while (parts_->context.num_answering > 0) {
+    if (std::chrono::steady_clock::now() >= end || (give_up && give_up())) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return true;
+}
+
+void Server::stop() {
+  std::call_once(parts_->stopped, [this] {
+    Parts& p = *parts_;
+    p.service.drain();
+    std::promise<void> closed;
+    boost::asio::post(p.loops.front()->context, [&] {
+      p.listener->close();
+      closed.set_value();
+    });
+    closed.get_future().wait();
+    p.request_threads.join();
+    for (auto& loop : p.loops) loop->stop();
+  });
+}
+
+int Server::port() const {
+  return parts_->listener->port();
+}
+
+std::string Server::url() const {
+  return (parts_->tls ? "https://" : "http://") + parts_->listener->address();
+}
+
+void Server::adopt(int descriptor) {
+  auto loop = parts_->loops.back();
+  boost::asio::post(loop->context, [this, loop, descriptor] {
+    Socket socket(loop->context, boost::asio::generic::stream_protocol(AF_UNIX, 0), descriptor);
+    parts_->accept(std::move(socket), loop);
+  });
+}
+
+}  // namespace tokamak::server

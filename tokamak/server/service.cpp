@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tokamak/server/service.h"
+
+namespace tokamak::server {
+
+void Service::serve(std::shared_ptr<const Model> model) {
+  metrics.serve(*model);
+  {
+    std::lock_guard lock(mutex_);
+    model_ = std::move(model);
+  }
+  State loading = State::kLoading;
+  state_.compare_exchange_strong(loading, State::kReady);
+}
+
+std::shared_ptr<const Model> Service::model() const {
+  std::lock_guard lock(mutex_);
+  return model_;
+}
+
+}  // namespace tokamak::server

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every handler shares: the options, the model once it is loaded, the keys, the metrics.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+
+#include "tokamak/server/auth.h"
+#include "tokamak/server/metrics.h"
+#include "tokamak/server/model.h"
+#include "tokamak/server/options.h"
+
+namespace tokamak::server {
+
+enum class State { kLoading, kReady, kDraining };
+constexpr auto enum_names(State) {
+  return std::array<std::string_view, 3>{"loading", "ready", "draining"};
+}
+
+/// May be used from any thread.
+class Service {
+ public:
+  explicit Service(ServerOptions options)
+      : options(std::move(options)),
+        auth(this->options.api_keys),
+        metrics(this->options.metrics_aliases) {}
+
+  const ServerOptions options;
+  const Auth auth;
+  Metrics metrics;
+
+  State state() const { return state_; }
+  void drain() { state_ = State::kDraining; }
+  /// Begins to serve `model`.
+  void serve(std::shared_ptr<const Model> model);
+  /// Null while it loads.
+  std::shared_ptr<const Model> model() const;
+
+ private:
+  std::atomic<State> state_{State::kLoading};
+  mutable std::mutex mutex_;
+  std::shared_ptr<const Model> model_;
+};
+
+}  // namespace tokamak::server
