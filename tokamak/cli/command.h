@@ -24,6 +24,7 @@ Command& chosen_command();
 
 void add_build(CLI::App& app);
 void add_run(CLI::App& app);
+void add_serve(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_bench_serve(CLI::App& bench);
 void add_eval(CLI::App& app);

@@ -23,6 +23,7 @@ int main(int argc, char** argv) {
       "Each verb has its own --help. Log lines: TOKAMAK_LOG_LEVEL=debug|info|warn|error. Cache: "
       "TOKAMAK_CACHE_DIR.");
   cli::add_run(app);
+  cli::add_serve(app);
   cli::add_build(app);
   cli::add_verify(app);
   cli::add_eval(app);

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <atomic>
+#include <csignal>
+#include <cstdlib>
+#include <thread>
+
+#include "tokamak/api/llm.h"
+#include "tokamak/cli/command.h"
+#include "tokamak/server/auth.h"
+#include "tokamak/server/server.h"
+
+namespace tokamak::cli {
+namespace {
+
+struct ServeFlags {
+  ModelOptions model;
+  SessionFlags session;
+  server::ServerOptions server;
+  executor::ExecutorOptions executor;
+  std::vector<std::string> names;
+  std::string key_file;
+  std::string metrics_compat = "all";
+  double drain_timeout_seconds = 30;
+};
+
+std::atomic<int> signals{0};
+std::atomic<bool> loading{true};
+
+/// Nothing is lost by stopping while the model loads. Later the first signal drains.
+void on_signal(int signal) {
+  if (loading) std::_Exit(128 + signal);
+  ++signals;
+}
+
+Result<void> read_keys(ServeFlags& flags) {
+  if (const char* key = std::getenv("TOKAMAK_API_KEY"); key && flags.server.api_keys.empty()) {
+    flags.server.api_keys.emplace_back(key);
+  }
+  if (flags.key_file.empty()) return {};
+  TKM_ASSIGN(std::vector<std::string> keys, server::read_key_file(flags.key_file));
+  flags.server.api_keys.insert(flags.server.api_keys.end(), keys.begin(), keys.end());
+  return {};
+}
+
+server::Model served_model(const std::shared_ptr<api::Llm>& llm, std::vector<std::string> names) {
+  server::Model model;
+  model.names = std::move(names);
+  if (model.names.empty()) model.names.push_back(llm->manifest().model_name);
+  model.executor = std::shared_ptr<executor::Executor>(llm, &llm->executor());
+  model.tokenizer = llm->shared_tokenizer();
+  model.chat_template = llm->chat_template();
+  model.template_variables = llm->template_variables();
+  model.defaults = llm->sampling_defaults();
+  model.target = llm->manifest().target;
+  return model;
+}
+
+/// Until the first signal.
+void wait_for_signal() {
+  while (signals == 0) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+}
+
+Result<int> run_serve(ServeFlags flags) {
+  TKM_RETURN_IF_ERROR(read_keys(flags));
+  flags.server.metrics_aliases = flags.metrics_compat == "all";
+  api::OpenOptions options;
+  TKM_ASSIGN(options.build, flags.model.build_options());
+  options.session = flags.session.options;
+  options.executor = flags.executor;
+  for (int signal : {SIGINT, SIGTERM}) std::signal(signal, on_signal);
+  std::signal(SIGPIPE, SIG_IGN);
+
+  TKM_ASSIGN(std::unique_ptr<server::Server> server, server::Server::start(flags.server));
+  print(fmt::format("listening on {}, loading {}\n", server->url(), flags.model.model));
+  TKM_ASSIGN(std::shared_ptr<api::Llm> llm, api::Llm::open(flags.model.model, options));
+  server::Model model = served_model(llm, flags.names);
+  print(fmt::format("ready: {} at {}/v1, up to {} tokens a sequence, {} sequences at once\n",
+                    model.name(),
+                    server->url(),
+                    llm->session_info().max_seq_len,
+                    llm->session_info().max_sequences));
+  server->serve(std::move(model));
+  loading = false;
+
+  wait_for_signal();
+  print(fmt::format("draining for up to {} s; another signal stops at once\n",
+                    flags.drain_timeout_seconds));
+  const auto timeout = std::chrono::duration_cast<std::chrono::nanoseconds>(
+      std::chrono::duration<double>(flags.drain_timeout_seconds));
+  const bool drained = server->drain(timeout, [] { return signals > 1; });
+  server->stop();
+  print(drained ? "stopped\n" : "stopped with answers cut off\n");
+  return drained ? 0 : 1;
+}
+
+void add_server_options(CLI::App& verb, server::ServerOptions& o) {
+  verb.add_option("--host", o.host, "Address to listen on; 0.0.0.0 lets other machines in")
+      ->capture_default_str();
+  verb.add_option("--port", o.port, "Port; 0 takes a free one and prints it")
+      ->capture_default_str();
+  verb.add_option("--tls-certificate", o.tls_certificate, "PEM file: serve https (with --tls-key)");
+  verb.add_option("--tls-key", o.tls_key, "PEM file with the certificate's private key");
+  verb.add_option("--max-connections", o.max_connections, "Open connections; more are closed")
+      ->capture_default_str();
+  verb.add_option("--max-body-bytes", o.max_body_bytes, "Longest request body")
+      ->capture_default_str();
+  verb.add_option("--max-header-bytes", o.max_header_bytes, "Longest request head")
+      ->capture_default_str();
+  verb.add_option("--max-choices", o.max_choices, "Answers to one request: prompts x n")
+      ->capture_default_str();
+  verb.add_option("--header-timeout", o.header_timeout_seconds, "Seconds for a request's head")
+      ->capture_default_str();
+  verb.add_option("--body-timeout", o.body_timeout_seconds, "Seconds for a request's body")
+      ->capture_default_str();
+  verb.add_option("--idle-timeout", o.idle_timeout_seconds, "Seconds between two requests")
+      ->capture_default_str();
+  verb.add_option("--write-timeout",
+                  o.write_timeout_seconds,
+                  "Seconds that a client may read nothing of its answer")
+      ->capture_default_str();
+  verb.add_option("--http-threads", o.http_threads, "Threads that read and write sockets")
+      ->capture_default_str();
+  verb.add_option("--request-threads",
+                  o.request_threads,
+                  "Threads that parse requests, render templates and tokenize")
+      ->capture_default_str();
+  verb.add_flag("--strict-fields",
+                o.strict_fields,
+                "Refuse unknown request fields (otherwise they are counted in /metrics)");
+}
+
+void add_executor_options(CLI::App& verb, executor::ExecutorOptions& o) {
+  verb.add_option("--max-queue", o.max_queue, "Requests that may wait; more get 429")
+      ->capture_default_str();
+  verb.add_option(
+          "--max-running", o.max_running, "Requests that run together; 0: all that a step takes")
+      ->capture_default_str();
+  verb.add_option("--budget-tokens",
+                  o.budget_tokens,
+                  "Rows of one step; less means shorter stalls when a long prompt comes, 0: all")
+      ->capture_default_str();
+  verb.add_option("--priority-seconds",
+                  o.priority_seconds,
+                  "How much earlier one step of priority makes a request")
+      ->capture_default_str();
+}
+
+}  // namespace
+
+void add_serve(CLI::App& app) {
+  auto flags = std::make_shared<ServeFlags>();
+  CLI::App* verb =
+      add_verb(app, "serve", "Serve a model over HTTP: OpenAI's API, KServe's, metrics", [flags] {
+        return run_serve(*flags);
+      });
+  flags->model.add_to(*verb);
+  verb->add_option("--served-model-name",
+                   flags->names,
+                   "What clients call the model (may be repeated); default: the folder's name");
+  add_server_options(*verb, flags->server);
+  verb->add_option("--api-key",
+                   flags->server.api_keys,
+                   "Key that requests must carry (may be repeated); default: $TOKAMAK_API_KEY, "
+                   "without any every request is let in");
+  verb->add_option("--api-key-file", flags->key_file, "File of keys, one a line");
+  verb->add_option("--metrics-compat",
+                   flags->metrics_compat,
+                   "Also name metrics as vLLM and Triton do: all or none")
+      ->check(CLI::IsMember({"all", "none"}))
+      ->capture_default_str();
+  verb->add_option("--drain-timeout",
+                   flags->drain_timeout_seconds,
+                   "Seconds that running answers get after SIGTERM; a second signal ends them")
+      ->check(CLI::Range(0.0, 86'400.0))
+      ->capture_default_str();
+  add_executor_options(*verb, flags->executor);
+  flags->session.add_to(*verb);
+}
+
+}  // namespace tokamak::cli
