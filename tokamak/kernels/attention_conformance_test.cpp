@@ -137,6 +137,7 @@ TEST(AttentionConformance, RaggedBatches) {
     check_both(settings, dtype, {{17, 0}, {1, 128}, {64, 64}, {3, 61}});
     check_both(settings, dtype, {{1, 2000}, {1, 3}, {1, 40}});
     check_both(settings, dtype, Sequences(33, SequenceCase{1, 31}));
+    check_both(settings, dtype, {{1, 9000}, {2, 4100}});
   }
 }
 

@@ -131,9 +131,8 @@ std::vector<Json> candidates(const KernelDesc& desc, int64_t tokens, const devic
   for (int64_t waves : {2, 6}) {
     for (int64_t stages : {2, 3}) configs.push_back({.split_stages = stages, .split_waves = waves});
   }
-  if (tokens > 8) std::rotate(configs.begin(), configs.begin() + 2, configs.end());
-  if (tokens > 64 && head_dim <= 128)
-    configs.insert(configs.begin(), {.split_waves = 6, .tile_warps = 8});
+  if (tokens > 16) std::swap(configs[0], configs[1]);
+  if (tokens > 64 && head_dim <= 128) configs.push_back({.split_stages = 3, .tile_warps = 8});
   std::vector<Json> out;
   for (const FlashConfig& config : configs) out.push_back(base::fields_to_json(config, true));
   return out;

@@ -104,16 +104,21 @@ class RingMatMul : public Kernel {
   int64_t blocks_ = 0;
 };
 
-/// Best guess first: rings that leave room for those of the next kernel, and x in registers where
-/// it fits (with short stages: longer ones cost registers). valid() sorts out what does not.
-std::vector<RingConfig> choices(int64_t tokens) {
+/// Best guess first, by whole decode steps: a ring that has a multiprocessor to itself and x in
+/// shared memory while x is small, else x in registers (with short stages: longer ones cost
+/// registers). valid() sorts out what does not fit.
+std::vector<RingConfig> choices(const MatMulProblem& p, int64_t tokens) {
   int64_t width = tokens <= 1 ? 1 : tokens <= 2 ? 2 : tokens <= 4 ? 4 : 8;
-  std::vector<RingConfig> configs;
+  std::vector<RingConfig> registers, shared;
   for (auto [chunk, stages] : {std::pair{512, 5}, {512, 4}})
-    configs.push_back({.chunk = chunk, .stages = stages, .tokens = width});
-  for (auto [chunk, stages] : {std::pair{512, 5}, {1024, 3}, {512, 4}, {1024, 2}, {1024, 4}})
-    configs.push_back({.chunk = chunk, .stages = stages, .tokens = width, .x_shared = true});
-  return configs;
+    registers.push_back({.chunk = chunk, .stages = stages, .tokens = width});
+  for (auto [chunk, stages] : {std::pair{1024, 4}, {512, 5}, {1024, 3}, {512, 4}, {1024, 2}}) {
+    shared.push_back({.chunk = chunk, .stages = stages, .tokens = width, .x_shared = true});
+  }
+  bool small = width * p.depth * 2 <= 32 << 10;
+  std::vector<RingConfig>&first = small ? shared : registers, &second = small ? registers : shared;
+  first.insert(first.end(), second.begin(), second.end());
+  return first;
 }
 
 }  // namespace
@@ -128,7 +133,7 @@ const Tactic& matmul_cuda_ring() {
             std::vector<Json> out;
             auto problem = matmul_problem(desc);
             if (!problem || !claims(*problem, info) || tokens > kMaxTokens) return out;
-            for (const RingConfig& config : choices(tokens)) {
+            for (const RingConfig& config : choices(*problem, tokens)) {
               if (config.valid(*problem, info))
                 out.push_back(base::fields_to_json(config, /*all=*/true));
             }

@@ -66,7 +66,7 @@ TKM_DEVICE void ring_produce(RingShared<C>& shared, const TensorMap* w_map) {
   for (int tile = first_tile(); tile < C.tiles(); tile += tile_step()) {
     for (int c = 0; c < C.chunks(); ++c) {
       Barrier* full = &shared.full[cursor.slot];
-      int slab = c * C.chunk / kSlabColumns;
+      int slab = c * (C.chunk / kSlabColumns);
       shared.empty[cursor.slot].wait(cursor.parity);
       full->arrive_and_expect(C.stage_bytes());
       if constexpr (C.problem.gated)
