@@ -9,32 +9,24 @@ namespace {
 constexpr int64_t kWarps = 8, kThreads = (kWarps + 2) * 32;
 constexpr int64_t kMaxTokens = 8;
 
-/// Columns of x that fit the consumers' registers while two blocks fit a multiprocessor.
-int64_t register_depth(const MatMulProblem& p) {
-  return p.op.gated ? 3584 : 4096;
-}
-
 struct RingConfig {
   int64_t chunk = 1024;  ///< Columns of a stage.
   int64_t stages = 3;
   int64_t tokens = kMaxTokens;
-  bool x_shared = false;  ///< x in shared memory, else in registers.
   static constexpr auto kFields = std::tuple{Field{"chunk", &RingConfig::chunk},
                                              Field{"stages", &RingConfig::stages},
-                                             Field{"tokens", &RingConfig::tokens},
-                                             Field{"x_shared", &RingConfig::x_shared}};
+                                             Field{"tokens", &RingConfig::tokens}};
 
   /// sizeof(tkm::RingShared).
   int64_t shared_bytes(const MatMulProblem& p) const {
-    int64_t ring = stages * 16 * chunk * 2, x = x_shared ? tokens * (p.depth * 2 + 16) : 16,
+    int64_t ring = stages * 16 * chunk * 2, x = tokens * (p.depth * 2 + 16),
             sums = 2 * kWarps * 32 * 16, barriers = (2 * stages + 5) * 8;
     return round_up(ring + x + sums + barriers, 1024);
   }
   bool valid(const MatMulProblem& p, const device::cuda::DeviceInfo& info) const {
     bool sane = chunk > 0 && chunk % 512 == 0 && chunk <= 4096 && stages >= 2 && stages <= 16 &&
                 (tokens & (tokens - 1)) == 0 && tokens >= 1 && tokens <= kMaxTokens;
-    return sane && (x_shared || (p.depth <= register_depth(p) && chunk == 512)) &&
-           shared_bytes(p) <= info.max_shared_bytes;
+    return sane && shared_bytes(p) <= info.max_shared_bytes;
   }
 };
 
@@ -49,12 +41,8 @@ class RingMatMul : public Kernel {
       : problem_(problem), config_(config) {}
 
   Result<void> load(device::Device& device) {
-    std::string config = construct("RingConfig",
-                                   problem_.text(),
-                                   config_.chunk,
-                                   config_.stages,
-                                   config_.tokens,
-                                   config_.x_shared);
+    std::string config =
+        construct("RingConfig", problem_.text(), config_.chunk, config_.stages, config_.tokens);
     std::string kernel =
         instantiate("matmul_ring", config, device_type(problem_.bias), device_type(problem_.y));
     TKM_ASSIGN(function_, load_function(device, "gemm/matmul_ring.cuh", kernel));
@@ -104,21 +92,14 @@ class RingMatMul : public Kernel {
   int64_t blocks_ = 0;
 };
 
-/// Best guess first, by whole decode steps: a ring that has a multiprocessor to itself and x in
-/// shared memory while x is small, else x in registers (with short stages: longer ones cost
-/// registers). valid() sorts out what does not fit.
-std::vector<RingConfig> choices(const MatMulProblem& p, int64_t tokens) {
+/// Best guess first, by whole decode steps: a ring that has a multiprocessor to itself. valid()
+/// sorts out what does not fit.
+std::vector<RingConfig> choices(int64_t tokens) {
   int64_t width = tokens <= 1 ? 1 : tokens <= 2 ? 2 : tokens <= 4 ? 4 : 8;
-  std::vector<RingConfig> registers, shared;
-  for (auto [chunk, stages] : {std::pair{512, 5}, {512, 4}})
-    registers.push_back({.chunk = chunk, .stages = stages, .tokens = width});
-  for (auto [chunk, stages] : {std::pair{1024, 4}, {512, 5}, {1024, 3}, {512, 4}, {1024, 2}}) {
-    shared.push_back({.chunk = chunk, .stages = stages, .tokens = width, .x_shared = true});
-  }
-  bool small = width * p.depth * 2 <= 32 << 10;
-  std::vector<RingConfig>&first = small ? shared : registers, &second = small ? registers : shared;
-  first.insert(first.end(), second.begin(), second.end());
-  return first;
+  std::vector<RingConfig> configs;
+  for (auto [chunk, stages] : {std::pair{1024, 4}, {512, 5}, {1024, 3}, {512, 4}, {1024, 2}})
+    configs.push_back({.chunk = chunk, .stages = stages, .tokens = width});
+  return configs;
 }
 
 }  // namespace
@@ -133,7 +114,7 @@ const Tactic& matmul_cuda_ring() {
             std::vector<Json> out;
             auto problem = matmul_problem(desc);
             if (!problem || !claims(*problem, info) || tokens > kMaxTokens) return out;
-            for (const RingConfig& config : choices(*problem, tokens)) {
+            for (const RingConfig& config : choices(tokens)) {
               if (config.valid(*problem, info))
                 out.push_back(base::fields_to_json(config, /*all=*/true));
             }

@@ -4,16 +4,15 @@
 // A block a multiprocessor stays for the whole kernel. One warp streams tiles of 16 weight rows (8
 // of the gate and 8 of the up half if gated) through a ring of shared memory, in stages of `chunk`
 // columns, and starts before the predecessors have ended. Eight warps multiply them by tensor cores
-// with the tokens as the narrow side, each its columns of a stage, and keep those of x in registers
-// (or read them from shared memory: x_shared). One warp adds the eight sums of a tile, finishes and
-// stores it.
+// with the tokens as the narrow side, each its columns of a stage, and find x in shared memory. One
+// warp fetches x, adds the eight sums of a tile, finishes and stores it.
 //
 // A stage is `chunk` / 64 slabs of 16 rows x 128 bytes with 128-byte swizzle, brought by one tensor
 // copy. Columns are multiplied in an order of their own, the same for both operands: in step s of a
 // slab, lane 4 g + i holds columns 16 i + 8 s ... + 7 of row g (and g + 8) of w and of token g of
 // x, 16 bytes each, so that the 8 lanes of an access hit all banks.
 //
-// Shared memory (1 KiB-aligned): stages of slabs, x (a row of K + 8 columns a token if x_shared),
+// Shared memory (1 KiB-aligned): stages of slabs, x (a row of K + 8 columns a token),
 // two sets of sums, barriers full/empty a stage (1 arrival + bytes / 8 warps), sums full/empty (8
 // warps / 1), x full (1 + bytes).
 //
@@ -33,7 +32,6 @@ struct RingConfig {
   int chunk;
   int stages;
   int tokens;  ///< At most; a power of two.
-  bool x_shared;
   TKM_DEVICE constexpr int stage_bytes() const { return 16 * chunk * 2; }
   TKM_DEVICE constexpr int x_pitch() const { return problem.depth * 2 + 16; }
   TKM_DEVICE constexpr int tiles() const { return (problem.outputs + 15) / 16; }
@@ -45,7 +43,7 @@ struct RingConfig {
 template <RingConfig C>
 struct RingShared {
   u8 ring[C.stages][C.stage_bytes()];
-  u8 x[C.x_shared ? C.tokens : 1][C.x_shared ? C.x_pitch() : 16];
+  u8 x[C.tokens][C.x_pitch()];
   float4 sums[2][kRingWarps][32];
   Barrier full[C.stages], empty[C.stages], sums_full[2], sums_empty[2], x_full;
 };
@@ -78,39 +76,16 @@ TKM_DEVICE void ring_produce(RingShared<C>& shared, const TensorMap* w_map) {
   }
 }
 
-/// The lane's 16 bytes of x in step `step` of the slab at `column`; zeros past the last token.
-template <RingConfig C, typename Args>
-TKM_DEVICE uint4 ring_x(const Args& args, int column, int step) {
-  int token = lane_id() / 4;
-  if (token >= imin(C.tokens, args.tokens) || column >= C.problem.depth)
-    return make_uint4(0, 0, 0, 0);
-  const auto* x = args.x + static_cast<i64>(token) * C.problem.depth + column;
-  return *reinterpret_cast<const uint4*>(x + lane_id() % 4 * 16 + step * 8);
-}
-
-template <RingConfig C, typename Args>
-TKM_DEVICE void ring_consume(RingShared<C>& shared, const Args& args, int warp) {
+template <RingConfig C>
+TKM_DEVICE void ring_consume(RingShared<C>& shared, int warp) {
   RingCursor<C.stages> cursor(0);
   RingCursor<2> sums_cursor(1);
   int g = lane_id() / 4, i = lane_id() % 4;
   constexpr int kSlabs = C.slabs(), kChunks = C.chunks();
-  uint4 x[C.x_shared ? 1 : kChunks][kSlabs][2];
-  if constexpr (!C.x_shared) {
-#pragma unroll
-    for (int c = 0; c < kChunks; ++c) {
-#pragma unroll
-      for (int s = 0; s < kSlabs; ++s) {
-        int column = c * C.chunk + (warp * kSlabs + s) * kSlabColumns;
-        x[c][s][0] = ring_x<C>(args, column, 0);
-        x[c][s][1] = ring_x<C>(args, column, 1);
-      }
-    }
-  } else {
-    shared.x_full.wait(0);
-  }
+  shared.x_full.wait(0);
   for (int tile = first_tile(); tile < C.tiles(); tile += tile_step()) {
     float sums[2][4] = {};
-    auto stage = [&](int c) {
+    for (int c = 0; c < kChunks; ++c) {
       shared.full[cursor.slot].wait(cursor.parity);
 #pragma unroll
       for (int s = 0; s < kSlabs; ++s) {
@@ -122,25 +97,15 @@ TKM_DEVICE void ring_consume(RingShared<C>& shared, const Args& args, int warp) 
           int at = ((2 * i + step) ^ g) * 16;
           uint4 low = *reinterpret_cast<const uint4*>(row + at);
           uint4 high = *reinterpret_cast<const uint4*>(row + 8 * 128 + at);
-          uint4 b;
-          if constexpr (C.x_shared)
-            b = *reinterpret_cast<const uint4*>(
-                &shared.x[g % C.tokens][column * 2 + i * 32 + step * 16]);
-          else
-            b = x[c][s][step];
+          uint4 b = *reinterpret_cast<const uint4*>(
+              &shared.x[g % C.tokens][column * 2 + i * 32 + step * 16]);
           multiply_16x8x16(sums[0], {low.x, high.x, low.y, high.y}, b.x, b.y);
           multiply_16x8x16(sums[1], {low.z, high.z, low.w, high.w}, b.z, b.w);
         }
       }
       __syncwarp();
-      if (lane_id() == 0) shared.empty[cursor.slot].arrive();
+      if (lane_id() == 0) shared.empty[cursor.slot].arrive_after(sums[0][0]);
       cursor.advance();
-    };
-    if constexpr (C.x_shared) {
-      for (int c = 0; c < kChunks; ++c) stage(c);
-    } else {
-#pragma unroll
-      for (int c = 0; c < kChunks; ++c) stage(c);
     }
     shared.sums_empty[sums_cursor.slot].wait(sums_cursor.parity);
     shared.sums[sums_cursor.slot][warp][lane_id()] = make_float4(sums[0][0] + sums[1][0],
@@ -156,17 +121,15 @@ TKM_DEVICE void ring_consume(RingShared<C>& shared, const Args& args, int warp) 
 template <RingConfig C, typename Bias, typename Y>
 TKM_DEVICE void ring_finish(RingShared<C>& shared, const MatMulArgs<bf16, bf16, Bias, Y>& args) {
   constexpr MatMulProblem P = C.problem;
-  if constexpr (C.x_shared) {
-    int lane = lane_id(), num_rows = imin(C.tokens, args.tokens);
-    if (lane == 0) shared.x_full.arrive_and_expect(static_cast<u32>(num_rows * P.depth * 2));
-    __syncwarp();
-    if (lane < num_rows) {
-      bulk_load(shared.x[lane],
-                args.x + static_cast<i64>(lane) * P.depth,
-                P.depth * 2,
-                &shared.x_full,
-                evict_last_policy());
-    }
+  if (lane_id() == 0)
+    shared.x_full.arrive_and_expect(static_cast<u32>(imin(C.tokens, args.tokens) * P.depth * 2));
+  __syncwarp();
+  if (lane_id() < imin(C.tokens, args.tokens)) {
+    bulk_load(shared.x[lane_id()],
+              args.x + static_cast<i64>(lane_id()) * P.depth,
+              P.depth * 2,
+              &shared.x_full,
+              evict_last_policy());
   }
   RingCursor<2> cursor(0);
   int num_tokens = imin(C.tokens, args.tokens), g = lane_id() / 4, token = lane_id() % 4 * 2;
@@ -211,7 +174,7 @@ TKM_DEVICE void ring_finish(RingShared<C>& shared, const MatMulArgs<bf16, bf16, 
 }
 
 template <RingConfig C, typename Bias, typename Y>
-__global__ void __launch_bounds__(kRingThreads, C.x_shared ? 1 : 2)
+__global__ void __launch_bounds__(kRingThreads, 1)
     matmul_ring(MatMulArgs<bf16, bf16, Bias, Y> args, const __grid_constant__ TensorMap w_map) {
   extern __shared__ __align__(1024) u8 memory[];
   auto& shared = *reinterpret_cast<RingShared<C>*>(memory);
@@ -237,7 +200,7 @@ __global__ void __launch_bounds__(kRingThreads, C.x_shared ? 1 : 2)
   } else {
     wait_for_predecessors();
     if (warp < kRingWarps)
-      ring_consume<C>(shared, args, warp);
+      ring_consume<C>(shared, warp);
     else
       ring_finish<C>(shared, args);
   }

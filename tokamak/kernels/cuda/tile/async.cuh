@@ -55,6 +55,17 @@ struct Barrier {
   TKM_DEVICE void arrive() {
     asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(this)) : "memory");
   }
+  /// Arrives when `value` is there. A barrier says nothing of loads that are still under way: what
+  /// they read is given back only when something that depends on all of them has been computed.
+  TKM_DEVICE void arrive_after(float value) {
+    asm volatile(
+        "{\n\t.reg .pred p;\n\t"
+        "setp.eq.f32 p, %1, %1;\n\t"
+        "@p mbarrier.arrive.shared::cta.b64 _, [%0];\n\t"
+        "@!p mbarrier.arrive.shared::cta.b64 _, [%0];\n\t}" ::"r"(shared_address(this)),
+        "f"(value)
+        : "memory");
+  }
   /// Arrives and makes the phase wait for so many bytes of bulk copies as well.
   TKM_DEVICE void arrive_and_expect(u32 bytes) {
     asm volatile(
