@@ -87,6 +87,7 @@ TKM_DEVICE void ring_consume(RingShared<C>& shared, int warp) {
     float sums[2][4] = {};
     for (int c = 0; c < kChunks; ++c) {
       shared.full[cursor.slot].wait(cursor.parity);
+      __syncwarp();
 #pragma unroll
       for (int s = 0; s < kSlabs; ++s) {
         int column = c * C.chunk + (warp * kSlabs + s) * kSlabColumns;
@@ -108,6 +109,7 @@ TKM_DEVICE void ring_consume(RingShared<C>& shared, int warp) {
       cursor.advance();
     }
     shared.sums_empty[sums_cursor.slot].wait(sums_cursor.parity);
+    __syncwarp();
     shared.sums[sums_cursor.slot][warp][lane_id()] = make_float4(sums[0][0] + sums[1][0],
                                                                  sums[0][1] + sums[1][1],
                                                                  sums[0][2] + sums[1][2],
