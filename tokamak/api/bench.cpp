@@ -151,6 +151,27 @@ Result<LatencyReport> bench_latency(const engine::Engine& engine,
   return report;
 }
 
+Result<KernelsReport> bench_kernels(const engine::Engine& engine,
+                                    std::shared_ptr<device::Device> device,
+                                    int64_t batch,
+                                    int64_t context,
+                                    const base::Progress& progress) {
+  if (batch < 1 || context < 0 || context >= engine.plan.max_positions)
+    return base::invalid(fmt::format("batch {} must be positive, context {} below the model's {}",
+                                     batch,
+                                     context,
+                                     engine.plan.max_positions));
+  int64_t pages = context / op::kPageTokens + 1;
+  runtime::SessionOptions options{.max_step_tokens = std::max<int64_t>(512, batch),
+                                  .max_sequences = batch,
+                                  .kv_tokens = batch * pages * op::kPageTokens};
+  KernelsReport report;
+  report.read_bandwidth = measure_read_bandwidth(*device);
+  TKM_ASSIGN(auto session, runtime::open_session(engine, device, options, progress));
+  TKM_ASSIGN(report.kernels, session->time_kernels(batch, context));
+  return report;
+}
+
 Percentiles percentiles(std::vector<double> values) {
   if (values.empty()) return {};
   std::sort(values.begin(), values.end());

@@ -31,6 +31,17 @@ Result<LatencyReport> bench_latency(const engine::Engine& engine,
                                     const LatencyOptions& options,
                                     const base::Progress& progress = {});
 
+struct KernelsReport {
+  std::vector<runtime::KernelTime> kernels;
+  double read_bandwidth = 0;  ///< As LatencyReport's.
+};
+/// Times a decode step of `batch` sequences of `context` tokens, kind by kind of kernel.
+Result<KernelsReport> bench_kernels(const engine::Engine& engine,
+                                    std::shared_ptr<device::Device> device,
+                                    int64_t batch,
+                                    int64_t context,
+                                    const base::Progress& progress = {});
+
 struct ThroughputOptions {
   int64_t input_len = 128, output_len = 128;
   int64_t requests = 64, concurrency = 16;

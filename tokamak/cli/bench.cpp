@@ -19,6 +19,12 @@ struct ThroughputFlags {
   bool json = false;
 };
 
+struct KernelsFlags {
+  ModelOptions model;
+  int64_t batch = 1, context = 1024;
+  bool json = false;
+};
+
 double gigabytes(double bytes) {
   return bytes / 1e9;
 }
@@ -76,6 +82,44 @@ Result<int> run_latency(const LatencyFlags& flags) {
   print(fmt::format("  memory  {} planned, {} peak resident\n",
                     engine::bytes_text(r.planned_bytes),
                     engine::bytes_text(r.peak_bytes)));
+  return 0;
+}
+
+Result<int> run_kernels(const KernelsFlags& flags) {
+  TKM_ASSIGN(auto device, flags.model.open_device());
+  TKM_ASSIGN(api::BuildOptions build, flags.model.build_options());
+  TKM_ASSIGN(engine::Engine engine, api::open_engine(flags.model.model, *device, build));
+  TKM_ASSIGN(api::KernelsReport r,
+             api::bench_kernels(engine, device, flags.batch, flags.context, build.progress));
+  Json json = Json::array();
+  double total_us = 0, total_floor = 0;
+  if (!flags.json)
+    print(fmt::format("{:>9} {:>5} {:>8} {:>7}  {}\n", "us", "count", "GB/s", "floor", "kernel"));
+  for (const runtime::KernelTime& kernel : r.kernels) {
+    double floor_us = static_cast<double>(kernel.bytes) / r.read_bandwidth * 1e6;
+    double rate = static_cast<double>(kernel.bytes) / kernel.us * 1e6;
+    total_us += kernel.us;
+    total_floor += floor_us;
+    json.push_back({{"op", kernel.op},
+                    {"tactic", kernel.tactic},
+                    {"count", kernel.count},
+                    {"us", kernel.us},
+                    {"bytes", kernel.bytes},
+                    {"share_of_floor", floor_us / kernel.us}});
+    if (!flags.json)
+      print(fmt::format("{:9.1f} {:5} {:8.0f} {:5.0f} %  {}: {}\n",
+                        kernel.us,
+                        kernel.count,
+                        gigabytes(rate),
+                        floor_us / kernel.us * 100,
+                        kernel.op,
+                        kernel.tactic));
+  }
+  print(flags.json ? json.dump(1) + "\n"
+                   : fmt::format("{:9.1f} in all, floor {:.1f}: {:.0f} %\n",
+                                 total_us,
+                                 total_floor,
+                                 total_floor / total_us * 100));
   return 0;
 }
 
@@ -162,6 +206,17 @@ void add_bench(CLI::App& app) {
   verb->add_option("--repeats", latency->options.repeats, "Runs; the best counts")
       ->capture_default_str();
   verb->add_flag("--json", latency->json, "Print the report as JSON");
+
+  auto kernels = std::make_shared<KernelsFlags>();
+  verb = add_verb(*bench,
+                  "kernels",
+                  "Where a decode step's time goes: each kind of kernel, its share of the floor",
+                  [kernels] { return run_kernels(*kernels); });
+  kernels->model.add_to(*verb);
+  verb->add_option("--batch", kernels->batch, "Sequences")->capture_default_str();
+  verb->add_option("--context", kernels->context, "Tokens in the cache of each")
+      ->capture_default_str();
+  verb->add_flag("--json", kernels->json, "Print the table as JSON");
 
   auto throughput = std::make_shared<ThroughputFlags>();
   verb = add_verb(*bench,

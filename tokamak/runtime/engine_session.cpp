@@ -4,6 +4,7 @@
 #include <map>
 
 #include "tokamak/runtime/chooser.h"
+#include "tokamak/runtime/kernel_times.h"
 #include "tokamak/runtime/player.h"
 #include "tokamak/runtime/session_plan.h"
 #include "tokamak/runtime/step_check.h"
@@ -59,6 +60,10 @@ class EngineSession : public Session {
       run(shape, step.sequences);
     }
     return chooser_->finish(step, player_->logits(), inputs_.sampled());
+  }
+
+  Result<std::vector<KernelTime>> time_kernels(int64_t batch, int64_t context) override {
+    return runtime::time_kernels(plan_, *device_, *player_, inputs_, info_, batch, context);
   }
 
  private:

@@ -66,24 +66,29 @@ void Player::bind_caches(int64_t num_pages) {
 void Player::play(const StepInputs& inputs,
                   const StepShape& shape,
                   std::span<const op::SequenceSpan> sequences) {
-  op::BatchView batch{sequences, caches_};
-  for (size_t s = 0; s < steps_.size(); ++s) {
-    BoundStep& step = steps_[s];
-    int64_t count = step.counts_rows ? shape.rows : shape.tokens;
-    if (count == 0) continue;  // Nobody asked for logits.
-    for (auto [view, symbol] : step.symbolic)
-      view->shape[0] = symbol == tensor::Symbol::kRows ? shape.rows : shape.tokens;
-    for (auto [view, value] : step.moving) {
-      view->data = value == plan_.token_ids   ? inputs.token_ids()
-                   : value == plan_.positions ? inputs.positions()
-                                              : inputs.rows();
-    }
-    kernels_[s].at(count).run({.inputs = step.inputs,
-                               .outputs = step.outputs,
-                               .batch = &batch,
-                               .device_batch = &inputs.batch(),
-                               .workspace = arenas_.workspace.data()});
+  for (size_t s = 0; s < steps_.size(); ++s) play_step(s, inputs, shape, sequences);
+}
+
+void Player::play_step(size_t s,
+                       const StepInputs& inputs,
+                       const StepShape& shape,
+                       std::span<const op::SequenceSpan> sequences) {
+  BoundStep& step = steps_[s];
+  int64_t count = step.counts_rows ? shape.rows : shape.tokens;
+  if (count == 0) return;  // Nobody asked for logits.
+  for (auto [view, symbol] : step.symbolic)
+    view->shape[0] = symbol == tensor::Symbol::kRows ? shape.rows : shape.tokens;
+  for (auto [view, value] : step.moving) {
+    view->data = value == plan_.token_ids   ? inputs.token_ids()
+                 : value == plan_.positions ? inputs.positions()
+                                            : inputs.rows();
   }
+  op::BatchView batch{sequences, caches_};
+  kernels_[s].at(count).run({.inputs = step.inputs,
+                             .outputs = step.outputs,
+                             .batch = &batch,
+                             .device_batch = &inputs.batch(),
+                             .workspace = arenas_.workspace.data()});
 }
 
 }  // namespace tokamak::runtime

@@ -27,6 +27,12 @@ class Player {
   void play(const StepInputs& inputs,
             const StepShape& shape,
             std::span<const op::SequenceSpan> sequences);
+  size_t num_steps() const { return steps_.size(); }
+  /// play() of one step of the plan.
+  void play_step(size_t s,
+                 const StepInputs& inputs,
+                 const StepShape& shape,
+                 std::span<const op::SequenceSpan> sequences);
   /// f32 [rows of the last play, vocab], in the device's memory.
   void* logits() const { return views_[static_cast<size_t>(plan_.logits)].data; }
 

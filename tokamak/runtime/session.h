@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "tokamak/op/batch.h"
@@ -45,6 +46,14 @@ struct StepOutput {
       samples;  ///< In the order of Step::samples; an error concerns that row alone.
 };
 
+/// What the kernels of one kind take of a decode step.
+struct KernelTime {
+  std::string op, tactic;  ///< "matmul [128256, 4096]", "matmul_cuda_ring {…}"
+  int64_t count = 0;       ///< Launches of a step.
+  double us = 0;           ///< All of them together.
+  int64_t bytes = 0;       ///< Weights, keys and values that they must read.
+};
+
 /// Used by one thread at a time.
 class Session {
  public:
@@ -53,6 +62,11 @@ class Session {
   /// Errors: invalid (the step breaks a limit of info()), device; the cache of the sequences in the
   /// step is then undefined.
   virtual Result<StepOutput> step(const Step& step) = 0;
+  /// Times a decode step of `batch` sequences of `context` tokens kind by kind, each kind's kernels
+  /// of all layers one after the other, so that no weight is still in a cache. Ruins the cache.
+  virtual Result<std::vector<KernelTime>> time_kernels(int64_t /*batch*/, int64_t /*context*/) {
+    return base::unsupported("this session has no kernels");
+  }
 };
 
 }  // namespace tokamak::runtime

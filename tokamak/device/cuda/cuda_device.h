@@ -98,8 +98,8 @@ class CudaDevice : public Device {
  public:
   /// The GPU of this ordinal. Errors: unsupported, saying what is missing.
   static Result<std::shared_ptr<CudaDevice>> open(int ordinal, int num_threads);
-  /// No GPU, only its properties: compiles what such a device would run; its memory has no bytes and
-  /// a launch is a programming error. For building engines and for checking kernels on machines
+  /// No GPU, only its properties: compiles what such a device would run; its memory has no bytes
+  /// and a launch is a programming error. For building engines and for checking kernels on machines
   /// without a GPU.
   static std::shared_ptr<CudaDevice> compile_only(const DeviceInfo& info, int num_threads);
   ~CudaDevice() override;
