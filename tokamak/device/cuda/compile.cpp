@@ -24,6 +24,8 @@ std::vector<std::string> all_options(const KernelSource& source, std::string_vie
                                   "-default-device",
                                   "-DNDEBUG",
                                   "--ptxas-options=-v"};
+  // NVRTC's own cache, of 12.9 and later, leaves ptxas's words out of the log.
+  if (nvrtc_version() >= 12090) out.push_back("--no-cache");
   out.insert(out.end(), source.options.begin(), source.options.end());
   return out;
 }
@@ -80,6 +82,11 @@ class Compilation {
                                               log));
     }
     Cubin out{.log = parse_compile_log(log)};
+    if (out.log.kernels.size() < source_.kernels.size())
+      return base::internal_error(fmt::format("{}: the log tells of {} kernels, not {}",
+                                              source_.name,
+                                              out.log.kernels.size(),
+                                              source_.kernels.size()));
     TKM_RETURN_IF_ERROR(check_compile_log(source_, out.log));
     for (const std::string& kernel : source_.kernels) {
       const char* name = nullptr;

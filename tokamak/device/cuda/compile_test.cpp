@@ -101,6 +101,14 @@ TEST_F(Compile, GivesMachineCodeAndLoweredNames) {
   EXPECT_GT(cubin->log.kernels[0].registers, 0);
 }
 
+TEST_F(Compile, TheLogTellsOfTheKernelHoweverOftenItWasCompiled) {
+  for (int i = 0; i < 3; ++i) {
+    auto cubin = compile(add_source(), "sm_90a", {});
+    ASSERT_TRUE(cubin.ok()) << cubin.error().text();
+    EXPECT_EQ(cubin->log.kernels.size(), 2u) << "time " << i;
+  }
+}
+
 TEST_F(Compile, TheSecondTimeComesFromTheCache) {
   auto first = compile(add_source(), "sm_90a", folder_),
        second = compile(add_source(), "sm_90a", folder_);

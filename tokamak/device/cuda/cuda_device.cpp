@@ -14,9 +14,6 @@ const abi::Driver& calls() {
   return *driver().value();
 }
 
-/// Of a block, static and dynamic; more dynamic memory is asked for before the launch.
-constexpr int kSharedBytesWithoutAsking = 48 << 10;
-
 abi::DevicePointer pointer_of(const void* data) {
   return reinterpret_cast<abi::DevicePointer>(data);
 }
@@ -289,13 +286,14 @@ Result<std::shared_ptr<LoadedModule>> CudaDevice::load_cubin(const KernelSource&
                                 name));
       TKM_RETURN_IF_ERROR(
           check(calls().cuKernelGetFunction(&entry.handle, kernel), "cuKernelGetFunction", name));
-      // A question loads the function, which must not happen within a capture.
-      int static_bytes = 0;
+      // Static memory is given in units of 128 bytes. Setting an attribute also loads the function,
+      // which must not happen within a capture.
+      int static_bytes = (entry.usage.shared_bytes + 127) / 128 * 128;
       TKM_RETURN_IF_ERROR(check(
-          calls().cuFuncGetAttribute(&static_bytes, abi::kStaticSharedBytes, entry.handle),
-          "cuFuncGetAttribute",
+          calls().cuFuncSetAttribute(
+              entry.handle, abi::kMaxDynamicSharedBytes, info_.max_shared_bytes - static_bytes),
+          "cuFuncSetAttribute",
           name));
-      entry.allowed_shared_bytes = kSharedBytesWithoutAsking - static_bytes;
       // All kernels divide a multiprocessor's memory alike: two that do not never share one.
       TKM_RETURN_IF_ERROR(
           check(calls().cuFuncSetAttribute(entry.handle, abi::kPreferredSharedCarveout, 100),

@@ -17,6 +17,15 @@ __global__ void add(int* values, int count) {
   int i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i < count) values[i] += N;
 }
+__global__ void reverse(int* values, int count) {
+  extern __shared__ int dynamic[];
+  __shared__ int fixed[32];
+  fixed[threadIdx.x % 32] = threadIdx.x % 32;
+  for (int i = threadIdx.x; i < count; i += blockDim.x) dynamic[i] = values[i];
+  __syncthreads();
+  for (int i = threadIdx.x; i < count; i += blockDim.x)
+    values[i] = dynamic[count - 1 - i] + fixed[i % 32];
+}
 __global__ void fault(int* values) { *reinterpret_cast<int*>(16) = values[0]; }
 )"}};
 
@@ -30,7 +39,7 @@ class Gpu : public ::testing::Test {
   Module load() {
     auto module = device_->load({.name = "add",
                                  .text = "#include \"add.cuh\"\n",
-                                 .kernels = {"add<3>", "fault"},
+                                 .kernels = {"add<3>", "fault", "reverse"},
                                  .headers = kHeaders});
     EXPECT_TRUE(module.ok()) << module.error().text();
     return *module;
@@ -59,6 +68,41 @@ TEST_F(Gpu, CopiesLaunchesAndReplaysInOrder) {
   (*graph)->launch();
   std::vector<int> result = read(memory);
   for (int i = 0; i < 1000; ++i) ASSERT_EQ(result[static_cast<size_t>(i)], i + 9) << i;
+}
+
+void expect_reversed(CudaDevice& device, const Function& reverse, int count) {
+  std::vector<int> values(static_cast<size_t>(count));
+  std::iota(values.begin(), values.end(), 0);
+  Memory memory = device.allocate(count * 4).value();
+  device.copy_to_device(memory.data(), values.data(), count * 4);
+  unsigned bytes = static_cast<unsigned>(count) * 4;
+  reverse.launch({.grid = {1}, .block = {256}, .shared_bytes = bytes}, memory.data(), count);
+  device.copy_to_host(values.data(), memory.data(), count * 4);
+  auto done = device.synchronize();
+  ASSERT_TRUE(done.ok()) << done.error().text();
+  for (int i = 0; i < count; ++i)
+    ASSERT_EQ(values[static_cast<size_t>(i)], count - 1 - i + i % 32) << i;
+}
+
+TEST_F(Gpu, ABlockMayHaveAllSharedMemoryThatThereIs) {
+  Function reverse = load().at(2);
+  expect_reversed(*device_, reverse, 1000);
+  expect_reversed(*device_, reverse, 30'000);
+  expect_reversed(*device_, reverse, (device_->info().max_shared_bytes - 128) / 4);
+}
+
+TEST_F(Gpu, ModulesLoadedByManyThreadsAreAsGood) {
+  std::vector<Module> modules(8);
+  device_->pool().parallel_for(std::ssize(modules), [&](int64_t i, int) {
+    modules[static_cast<size_t>(i)] =
+        device_
+            ->load({.name = "add",
+                    .text = fmt::format("// {}\n#include \"add.cuh\"\n", i),
+                    .kernels = {"reverse"},
+                    .headers = kHeaders})
+            .value();
+  });
+  for (const Module& module : modules) expect_reversed(*device_, module.at(0), 40'000);
 }
 
 TEST_F(Gpu, TimesWork) {

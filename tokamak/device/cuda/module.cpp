@@ -11,14 +11,6 @@ LoadedModule::~LoadedModule() {
   driver().value()->cuLibraryUnload(library);
 }
 
-abi::Status LoadedModule::allow_shared(Entry& entry, int bytes) const {
-  if (bytes <= entry.allowed_shared_bytes) return abi::kSuccess;
-  abi::Status status =
-      driver().value()->cuFuncSetAttribute(entry.handle, abi::kMaxDynamicSharedBytes, bytes);
-  if (status == abi::kSuccess) entry.allowed_shared_bytes = bytes;
-  return status;
-}
-
 Function Module::at(size_t index) const {
   TKM_CHECK(module_ && index < module_->entries.size(), "kernel {} of a module", index);
   Function function;
@@ -32,12 +24,11 @@ const KernelUsage& Function::usage() const {
 }
 
 int Function::blocks_per_sm(int threads, int shared_bytes) const {
-  LoadedModule::Entry& entry = module_->entries[index_];
+  const LoadedModule::Entry& entry = module_->entries[index_];
   const DeviceInfo& info = module_->device.info();
   int blocks = 0;
   if (entry.handle) {
     module_->device.make_current();
-    if (module_->allow_shared(entry, shared_bytes) != abi::kSuccess) return 0;
     driver().value()->cuOccupancyMaxActiveBlocksPerMultiprocessor(
         &blocks, entry.handle, threads, static_cast<size_t>(shared_bytes));
     return blocks;
@@ -51,7 +42,7 @@ int Function::blocks_per_sm(int threads, int shared_bytes) const {
 }
 
 void Function::launch_with(const LaunchShape& shape, void** arguments) const {
-  LoadedModule::Entry& entry = module_->entries[index_];
+  const LoadedModule::Entry& entry = module_->entries[index_];
   CudaDevice& device = module_->device;
   TKM_CHECK(entry.handle, "{}: this device only compiles", module_->name);
   abi::LaunchAttribute attributes[2] = {};

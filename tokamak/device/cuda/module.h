@@ -10,10 +10,7 @@ struct LoadedModule {
   struct Entry {
     abi::FunctionHandle handle = nullptr;
     KernelUsage usage;
-    int allowed_shared_bytes = 0;  ///< Dynamic, that a launch may ask for now.
   };
-  /// Lets the entry's launches have so much dynamic shared memory.
-  abi::Status allow_shared(Entry& entry, int bytes) const;
   LoadedModule(CudaDevice& on, std::string kernel_name)
       : device(on), name(std::move(kernel_name)) {}
   ~LoadedModule();
