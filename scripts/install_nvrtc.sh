@@ -5,12 +5,12 @@
 #   export TOKAMAK_NVRTC=$(scripts/install_nvrtc.sh)      FOLDER: where, default build/nvrtc
 set -euo pipefail
 cd "$(dirname "$0")/.."
-folder=${1:-build/nvrtc}
+folder=$(realpath -m "${1:-build/nvrtc}")
 if [ ! -x "$folder/bin/python" ]; then
   python3 -m venv "$folder" >&2
 fi
 "$folder/bin/pip" install --quiet --disable-pip-version-check 'nvidia-cuda-nvrtc>=13.0,<14' >&2
-library=$(find "$PWD/$folder" -name 'libnvrtc.so.1[23]' | sort | tail -1)
+library=$(find "$folder" -name 'libnvrtc.so.1[23]' | sort | tail -1)
 if [ -z "$library" ]; then
   echo "install_nvrtc: the package holds no libnvrtc.so" >&2
   exit 1
