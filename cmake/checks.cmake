@@ -3,5 +3,9 @@
 if(TOKAMAK_TESTS)
   find_package(Python3 REQUIRED COMPONENTS Interpreter)
   add_test(NAME layers COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tools/check_layers.py)
+  add_test(NAME http_clients
+           COMMAND ${CMAKE_SOURCE_DIR}/scripts/http_clients.sh $<TARGET_FILE:tokamak>
+           WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  set_tests_properties(http_clients PROPERTIES LABELS slow SKIP_RETURN_CODE 77)
   add_test(NAME layers_self_test COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tools/check_layers_test.py)
 endif()
