@@ -30,8 +30,9 @@ class Server:
             [PROGRAM, "serve", MODEL, "--port", "0", "--quiet", "--no-tune", *options],
             stdout=subprocess.PIPE, text=True)
         self.url = None
+        self.told_to_stop = False
         for line in self.process.stdout:
-            found = re.match(r"ready: (\S+) at (http://\S+)/v1", line)
+            found = re.match(r"ready: (\S+) at (https?://\S+)/v1", line)
             if found:
                 self.name, self.url = found.groups()
                 break
@@ -39,8 +40,9 @@ class Server:
             raise RuntimeError(f"the server ended with {self.process.wait()}")
 
     def stop(self):
-        """Sends SIGTERM; the exit status."""
-        self.process.send_signal(signal.SIGTERM)
+        """Sends SIGTERM, unless it was sent; the exit status."""
+        if not self.told_to_stop:
+            self.process.send_signal(signal.SIGTERM)
         self.process.stdout.read()
         self.process.stdout.close()
         return self.process.wait(timeout=60)
@@ -179,15 +181,16 @@ class Triton(unittest.TestCase):
 class Life(unittest.TestCase):
     def test_sigterm_lets_a_stream_end(self):
         own = Server()
+        self.addCleanup(own.process.kill)
         client = openai.OpenAI(base_url=own.url + "/v1", api_key="none", max_retries=0)
         stream = client.completions.create(model=own.name, prompt="Once", max_tokens=400, stream=True,
                                            extra_body={"ignore_eos": True})
         next(iter(stream))
         own.process.send_signal(signal.SIGTERM)
+        own.told_to_stop = True
         reasons = [chunk.choices[0].finish_reason for chunk in stream]
         self.assertEqual(reasons[-1], "length")
-        own.process.stdout.read()
-        self.assertEqual(own.process.wait(timeout=60), 0)
+        self.assertEqual(own.stop(), 0)
 
     def test_tls(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -195,20 +198,16 @@ class Life(unittest.TestCase):
             subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out",
                             certificate, "-days", "2", "-subj", "/CN=localhost", "-addext",
                             "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
-            process = subprocess.Popen([PROGRAM, "serve", MODEL, "--port", "0", "--quiet", "--no-tune",
-                                        "--tls-certificate", certificate, "--tls-key", key],
-                                       stdout=subprocess.PIPE, text=True)
-            url = next(re.search(r"https://[^/]+", line)[0] for line in process.stdout if line.startswith("ready"))
+            own = Server("--tls-certificate", certificate, "--tls-key", key)
+            self.addCleanup(own.process.kill)
             context = ssl.create_default_context(cafile=certificate)
-            with urllib.request.urlopen(url + "/health", context=context, timeout=20) as answer:
+            with urllib.request.urlopen(own.url + "/health", context=context, timeout=20) as answer:
                 self.assertEqual(answer.status, 200)
             body = json.dumps({"prompt": "a", "max_tokens": 200, "stream": True}).encode()
-            request = urllib.request.Request(url + "/v1/completions", body, {"Content-Type": "application/json"})
+            request = urllib.request.Request(own.url + "/v1/completions", body, {"Content-Type": "application/json"})
             with urllib.request.urlopen(request, context=context, timeout=60) as answer:
                 self.assertTrue(answer.read().endswith(b"data: [DONE]\n\n"))
-            process.send_signal(signal.SIGTERM)
-            process.stdout.read()
-            self.assertEqual(process.wait(timeout=60), 0)
+            self.assertEqual(own.stop(), 0)
 
 
 if __name__ == "__main__":

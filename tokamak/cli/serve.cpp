@@ -74,13 +74,14 @@ Result<int> run_serve(ServeFlags flags) {
   print(fmt::format("listening on {}, loading {}\n", server->url(), flags.model.model));
   TKM_ASSIGN(std::shared_ptr<api::Llm> llm, api::Llm::open(flags.model.model, options));
   server::Model model = served_model(llm, flags.names);
+  const std::string name = model.name();
+  server->serve(std::move(model));
+  loading = false;
   print(fmt::format("ready: {} at {}/v1, up to {} tokens a sequence, {} sequences at once\n",
-                    model.name(),
+                    name,
                     server->url(),
                     llm->session_info().max_seq_len,
                     llm->session_info().max_sequences));
-  server->serve(std::move(model));
-  loading = false;
 
   wait_for_signal();
   print(fmt::format("draining for up to {} s; another signal stops at once\n",

@@ -52,7 +52,9 @@ constexpr Refused kRefused[] = {
 
 Result<void> check_names(const Json& parameters, Service& service) {
   int64_t unknown = 0;
-  for (const auto& [name, value] : parameters.items()) {
+  for (const auto& item : parameters.items()) {
+    const std::string& name = item.key();
+    const Json& value = item.value();
     if (std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames)) continue;
     const auto* refused = std::find_if(
         std::begin(kRefused), std::end(kRefused), [&](const Refused& r) { return r.name == name; });
