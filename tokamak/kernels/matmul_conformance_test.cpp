@@ -66,9 +66,9 @@ TEST(MatMulConformance, OddDepthsAndWidths) {
 
 // Depths and widths at which kernels that stream go around their rings and share tiles.
 TEST(MatMulConformance, DeepAndWide) {
-  for (int64_t tokens : {1, 2, 3, 4, 7, 8, 9, 16, 33, 70, 130, 300}) {
+  for (int64_t tokens : {1, 4, 8, 9, 33, 130}) {
     for (MatMulShape shape : {MatMulShape{1088, 2600}, {2048, 200}, {4096, 384}, {7232, 144}}) {
-      if (tokens * shape.depth * shape.outputs > 500'000'000) continue;
+      if (tokens * shape.depth * shape.outputs > 80'000'000) continue;
       op::MatMul plain{.transposed = true}, full = plain, gated = plain;
       full.bias = full.residual = full.float_output = true;
       gated.gated = true;
