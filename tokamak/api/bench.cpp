@@ -120,9 +120,10 @@ Result<LatencyReport> bench_latency(const engine::Engine& engine,
                     options.output_len,
                     engine.plan.max_positions));
   int64_t pages = (length + op::kPageTokens - 1) / op::kPageTokens;
-  runtime::SessionOptions session_options{.max_step_tokens = std::max<int64_t>(512, options.batch),
-                                          .max_sequences = options.batch,
-                                          .kv_tokens = options.batch * pages * op::kPageTokens};
+  runtime::SessionOptions session_options{
+      .max_step_tokens = std::max(options.max_step_tokens, options.batch),
+      .max_sequences = options.batch,
+      .kv_tokens = options.batch * pages * op::kPageTokens};
   LatencyReport report;
   report.read_bandwidth = measure_read_bandwidth(*device);
   TKM_ASSIGN(runtime::SessionPlan planned, runtime::plan_session(engine, *device, session_options));

@@ -9,7 +9,8 @@ namespace tokamak::api {
 
 struct LatencyOptions {
   int64_t input_len = 128, output_len = 128, batch = 1;
-  int repeats = 3;  ///< The best of them counts; the first is also a warm-up.
+  int64_t max_step_tokens = 512;  ///< Prompts are computed in chunks of so many rows.
+  int repeats = 3;                ///< The best of them counts; the first is also a warm-up.
 };
 
 struct LatencyReport {

@@ -203,6 +203,10 @@ void add_bench(CLI::App& app) {
   verb->add_option("--output-len", latency->options.output_len, "Generated tokens")
       ->capture_default_str();
   verb->add_option("--batch", latency->options.batch, "Sequences")->capture_default_str();
+  verb->add_option("--max-step-tokens",
+                   latency->options.max_step_tokens,
+                   "Rows of one packed step (prompts are cut into chunks of it)")
+      ->capture_default_str();
   verb->add_option("--repeats", latency->options.repeats, "Runs; the best counts")
       ->capture_default_str();
   verb->add_flag("--json", latency->json, "Print the report as JSON");
