@@ -73,6 +73,18 @@ function(tokamak_embed_sources target folder)
   target_sources(${target} PRIVATE ${output})
 endfunction()
 
+# The text of tokamak/<path> becomes what <function> of <header> returns, in <target>.
+function(tokamak_embed_file target path header namespace function)
+  set(output ${CMAKE_BINARY_DIR}/generated/${target}_${function}.cpp)
+  add_custom_command(
+    OUTPUT ${output}
+    COMMAND ${CMAKE_COMMAND} -DINPUT=${CMAKE_SOURCE_DIR}/tokamak/${path} -DHEADER=${header} -DNAMESPACE=${namespace}
+            -DFUNCTION=${function} -DOUTPUT=${output} -P ${CMAKE_SOURCE_DIR}/cmake/embed_file.cmake
+    DEPENDS ${CMAKE_SOURCE_DIR}/tokamak/${path} ${CMAKE_SOURCE_DIR}/cmake/embed_file.cmake
+    VERBATIM)
+  target_sources(${target} PRIVATE ${output})
+endfunction()
+
 # A program from tokamak/<folder>; everything but its main.cpp is also linked into its tests.
 function(tokamak_program name folder)
   cmake_parse_arguments(ARG "" "" "MODULES;LINK" ${ARGN})

@@ -60,7 +60,7 @@ TEST(Auth, GuardsEveryRouteButThePublicOnes) {
   setup.server.api_keys = {"key", "other"};
   TestServer test(setup);
   const std::set<std::string_view> open = {
-      "/health", "/ping", "/v2/health/live", "/v2/health/ready"};
+      "/", "/health", "/ping", "/v2/health/live", "/v2/health/ready"};
   for (const Route& route : routes()) {
     SCOPED_TRACE(fmt::format("{} {}", route.method, route.path));
     const std::string path = example_of(route.path);

@@ -289,7 +289,10 @@ void Connection::flush() {
 }
 
 void Connection::all_written() {
-  if (sending_.capacity() > kBodyReadBytes) sending_ = {};
+  if (sending_.capacity() > kBodyReadBytes) {
+    sending_ = {};
+    sent_ = 0;
+  }
   if (phase_ != Phase::kAnswer) return;  // 100 Continue.
   if (complete_) return answered();
   if (auto job = job_) job->written();

@@ -48,6 +48,21 @@ TEST(Connection, AnswersPipelinedRequestsInOrder) {
   }
 }
 
+TEST(Connection, AnswersGoOnAfterALargeOne) {
+  TestServer test;
+  Client client(test.server->port());
+  const std::string large =
+      request_text("POST", "/tokenize", Json({{"prompt", std::string(200'000, 'a')}}).dump());
+  for (int i = 0; i < 3; ++i) {
+    client.send(large);
+    Answer answer = client.read_answer();
+    ASSERT_EQ(answer.status, 200) << answer.body;
+    ASSERT_GT(answer.body.size(), 200'000u);
+    client.send(request_text("GET", "/version"));
+    ASSERT_TRUE(client.read_answer().json().contains("version"));
+  }
+}
+
 TEST(Connection, EndsWhenTheClientAsksForIt) {
   TestServer test;
   Client client(test.server->port());

@@ -7,6 +7,7 @@ namespace tokamak::server {
 namespace {
 
 constexpr Route kRoutes[] = {
+    {"GET", "/", Access::kPublic, Body::kNone, false, false, page},
     {"GET", "/health", Access::kPublic, Body::kNone, false, false, health},
     {"GET", "/ping", Access::kPublic, Body::kNone, false, false, ping},
     {"GET", "/version", Access::kKey, Body::kNone, false, false, version},

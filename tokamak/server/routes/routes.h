@@ -9,6 +9,8 @@ namespace tokamak::server {
 
 using ExchangePtr = std::shared_ptr<Exchange>;
 
+// page.cpp
+void page(Service& service, const ExchangePtr& exchange);
 // health.cpp
 void health(Service& service, const ExchangePtr& exchange);
 void ping(Service& service, const ExchangePtr& exchange);

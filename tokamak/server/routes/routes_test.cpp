@@ -35,6 +35,18 @@ TEST(Routes, SayHowTheServerIs) {
   }
 }
 
+TEST(Routes, ShowPeopleAPageThatLoadsNothingFromElsewhere) {
+  TestServer test;
+  auto page = test.get("/");
+  EXPECT_EQ(page.status, 200);
+  EXPECT_EQ(page.headers["content-type"], "text/html; charset=utf-8");
+  EXPECT_TRUE(page.headers["content-security-policy"].starts_with("default-src 'none'"));
+  EXPECT_TRUE(page.body.starts_with("<!doctype html>"));
+  EXPECT_TRUE(page.body.ends_with("</html>\n"));
+  for (const char* outside : {"src=", "@import", "url(", "href=\"http"})
+    EXPECT_EQ(page.body.find(outside), std::string::npos) << outside;
+}
+
 TEST(Routes, ListTheModel) {
   TestServer test;
   Json list = test.get("/v1/models").json();
