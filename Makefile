@@ -2,6 +2,8 @@
 # Thin names for the commands that CMake, CTest and scripts/ run; `make help` lists them.
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 30
+SOAK_SECONDS ?= 600
+SOAK_CLIENTS ?= 1000
 MODEL ?= models/storyteller
 export CMAKE_BUILD_PARALLEL_LEVEL = $(JOBS)
 export FUZZ_SECONDS
@@ -38,6 +40,9 @@ tsan: deps ## the tests under ThreadSanitizer
 fuzz: deps-sanitizers ## every fuzz target for FUZZ_SECONDS (30) on its corpus
 	scripts/fuzz.sh
 
+soak: deps tokamak ## many clients at once for SOAK_SECONDS (600): no error, no leak, no growth
+	python3 tests/soak/soak.py --seconds $(SOAK_SECONDS) --clients $(SOAK_CLIENTS)
+
 dist: deps ## dist/tokamak-<version>-linux-x86_64.tar.gz, which runs without our packages
 	scripts/build.sh dist tokamak
 	scripts/dist.sh
@@ -56,4 +61,4 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
 .DEFAULT_GOAL := tokamak
-.PHONY: tokamak demo test bench fmt lint asan tsan fuzz dist deps deps-lint deps-sanitizers clean help
+.PHONY: tokamak demo test bench fmt lint asan tsan fuzz soak dist deps deps-lint deps-sanitizers clean help
