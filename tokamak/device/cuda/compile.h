@@ -28,6 +28,8 @@ struct KernelSource {
   /// Registers go to memory where the kernel's author measured that it pays; else a spill is an
   /// error.
   bool allow_spills = false;
+  /// The module stays loaded as long as its device, for kernels that are asked for again and again.
+  bool keep_loaded = false;
 };
 
 /// What ptxas said of one kernel.

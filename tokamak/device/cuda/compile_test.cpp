@@ -135,12 +135,16 @@ TEST_F(Compile, AMistakeShowsTheCompilersMessage) {
 
 TEST_F(Compile, ADeviceThatOnlyCompilesLoadsEachSourceOnce) {
   auto device = CudaDevice::compile_only({}, 1);
-  Module kept;
   auto module = device->load(add_source());
   ASSERT_TRUE(module.ok()) << module.error().text();
   EXPECT_GT(module->at(0).usage().registers, 0);
   EXPECT_GT(module->at(0).blocks_per_sm(256, 0), 1);
   EXPECT_EQ(device->allocate(16).value().data(), nullptr);
+  KernelSource kept = add_source();
+  kept.keep_loaded = true;
+  module = Module();
+  const KernelUsage* first = &device->load(kept)->at(0).usage();
+  EXPECT_EQ(first, &device->load(kept)->at(0).usage()) << "it stayed loaded";
 }
 
 TEST(OpenCuda, WithoutAGpuSaysSo) {

@@ -114,6 +114,7 @@ std::shared_ptr<CudaDevice> CudaDevice::compile_only(const DeviceInfo& info, int
 }
 
 CudaDevice::~CudaDevice() {
+  kept_modules_.clear();
   if (!context_) return;
   make_current();
   if (stream_) calls().cuStreamSynchronize(stream_);
@@ -303,6 +304,7 @@ Result<std::shared_ptr<LoadedModule>> CudaDevice::load_cubin(const KernelSource&
     out->entries.push_back(std::move(entry));
   }
   modules_[key] = out;
+  if (source.keep_loaded) kept_modules_.push_back(out);
   return out;
 }
 

@@ -148,6 +148,7 @@ class CudaDevice : public Device {
   base::ThreadPool pool_;
   std::mutex modules_mutex_;
   std::map<std::string, std::weak_ptr<struct LoadedModule>> modules_;
+  std::vector<std::shared_ptr<struct LoadedModule>> kept_modules_;
   std::mutex failure_mutex_;
   std::optional<Error> failure_;
 };

@@ -8,6 +8,8 @@ namespace tokamak::device::cuda {
 LoadedModule::~LoadedModule() {
   if (!library) return;
   device.make_current();
+  // Its last launch may still be under way.
+  driver().value()->cuStreamSynchronize(device.stream());
   driver().value()->cuLibraryUnload(library);
 }
 

@@ -24,7 +24,8 @@ Result<void> fill_random(device::Device& device,
                  {.name = "fill_random",
                   .text = "#include \"fill/fill_random.cuh\"\n",
                   .kernels = {"tkm::fill_random<tkm::bf16>", "tkm::fill_random<float>"},
-                  .headers = sources()}));
+                  .headers = sources(),
+                  .keep_loaded = true}));
   constexpr unsigned kThreads = 256;
   auto blocks = static_cast<unsigned>(std::clamp<int64_t>(count / (8 * kThreads), 1, 132 * 16));
   module.at(dtype == DType::kBF16 ? 0 : 1)
