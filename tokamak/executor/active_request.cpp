@@ -6,6 +6,11 @@
 
 namespace tokamak::executor {
 
+TimePoint queued_since(TimePoint arrival, int priority, double priority_seconds) {
+  return arrival - std::chrono::duration_cast<Clock::duration>(
+                       std::chrono::duration<double>(priority * priority_seconds));
+}
+
 ActiveRequest::ActiveRequest(Request request,
                              uint64_t number,
                              uint64_t seed,

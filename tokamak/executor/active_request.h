@@ -27,6 +27,9 @@
 
 namespace tokamak::executor {
 
+/// A request of priority p is as urgent as if it had come p * priority_seconds earlier.
+TimePoint queued_since(TimePoint arrival, int priority, double priority_seconds);
+
 class ActiveRequest {
  public:
   enum class State { kQueued, kRunning, kFinished };

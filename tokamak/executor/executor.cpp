@@ -34,12 +34,6 @@ Result<void> validate_session(const runtime::SessionInfo& info) {
       info.num_pages));
 }
 
-/// A request of priority p is as urgent as if it had come p * priority_seconds earlier.
-TimePoint queued_since(TimePoint arrival, int priority, double priority_seconds) {
-  return arrival - std::chrono::duration_cast<Clock::duration>(
-                       std::chrono::duration<double>(priority * priority_seconds));
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Executor>> Executor::start(std::unique_ptr<runtime::Session> session,

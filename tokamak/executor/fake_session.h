@@ -32,6 +32,7 @@ class FakeSession : public runtime::Session {
       if (!status.ok()) return status.error();
     }
     ++num_steps;
+    num_tokens += static_cast<int64_t>(step.token_ids.size());
     check(step);
     for (const auto& sequence : step.sequences) write(step, sequence);
     runtime::StepOutput output;
@@ -40,17 +41,23 @@ class FakeSession : public runtime::Session {
   }
 
   /// What the model says after `tokens`.
-  static int32_t next_token(std::span<const int32_t> tokens, int64_t vocab_size) {
-    uint64_t hash = 1469598103934665603u;
-    for (int32_t token : tokens) hash = (hash ^ static_cast<uint64_t>(token)) * 1099511628211u;
-    return static_cast<int32_t>((hash >> 20) % static_cast<uint64_t>(vocab_size));
+  static int32_t next_token(std::span<const int32_t> tokens,
+                            int64_t vocab_size,
+                            uint64_t seed = 0) {
+    return static_cast<int32_t>((hash(tokens, seed) >> 20) % static_cast<uint64_t>(vocab_size));
+  }
+  /// The logprob of `token` after `tokens`.
+  static float logprob(std::span<const int32_t> tokens, int32_t token) {
+    return -static_cast<float>((hash(tokens, 0) + static_cast<uint64_t>(token) * 7919) % 10007) /
+           1000;
   }
   /// The first `count` tokens of the answer to `prompt`.
   static std::vector<int32_t> answer(std::vector<int32_t> prompt,
                                      int64_t count,
-                                     int64_t vocab_size) {
+                                     int64_t vocab_size,
+                                     uint64_t seed = 0) {
     const size_t first = prompt.size();
-    for (int64_t i = 0; i < count; ++i) prompt.push_back(next_token(prompt, vocab_size));
+    for (int64_t i = 0; i < count; ++i) prompt.push_back(next_token(prompt, vocab_size, seed));
     return {prompt.begin() + static_cast<ptrdiff_t>(first), prompt.end()};
   }
 
@@ -58,9 +65,17 @@ class FakeSession : public runtime::Session {
   std::function<Result<void>(const runtime::Step&)> on_step;
   /// Called for each row; what it returns, if anything, is taken instead of the model's token.
   std::function<std::optional<Result<runtime::Sampled>>(const runtime::SampleRow&)> on_sample;
+  bool uses_seeds = false;  ///< Seeds are part of what the token is a function of.
   int64_t num_steps = 0;
+  int64_t num_tokens = 0;  ///< Computed in all steps.
 
  private:
+  static uint64_t hash(std::span<const int32_t> tokens, uint64_t seed) {
+    uint64_t hash = 1469598103934665603u ^ seed;
+    for (int32_t token : tokens) hash = (hash ^ static_cast<uint64_t>(token)) * 1099511628211u;
+    return hash;
+  }
+
   void check(const runtime::Step& step) const {
     TKM_CHECK(static_cast<int64_t>(step.token_ids.size()) <= info_.max_step_tokens, "step tokens");
     TKM_CHECK(static_cast<int64_t>(step.sequences.size()) <= info_.max_sequences, "sequences");
@@ -104,8 +119,12 @@ class FakeSession : public runtime::Session {
         tokens.push_back(slot(sequence, i));
       }
       TKM_CHECK(static_cast<int64_t>(tokens.size()) == sample.context.position, "position");
+      const runtime::SampleContext& context = sample.context;
       runtime::Sampled sampled;
-      sampled.token = next_token(tokens, info_.vocab_size);
+      sampled.token = context.given >= 0
+                          ? context.given
+                          : next_token(tokens, info_.vocab_size, uses_seeds ? context.seed : 0);
+      sampled.logprob = logprob(tokens, sampled.token);
       return sampled;
     }
     return base::internal_error("a row of no sequence");
@@ -157,17 +176,28 @@ inline std::shared_ptr<const text::Tokenizer> letter_tokenizer(int64_t size,
   return std::make_shared<FakeTokenizer>(std::move(pieces), eos);
 }
 
-/// Everything that a stream still has to give, as one response.
+/// Everything that a stream still has to give of each answer, as one response an answer.
 template <typename Stream>
-Response collect(Stream& stream) {
-  Response all;
+std::vector<Response> collect_answers(Stream& stream, int64_t num_answers) {
+  std::vector<Response> all(num_answers);
   while (auto part = stream.next()) {
-    all.tokens.insert(all.tokens.end(), part->tokens.begin(), part->tokens.end());
-    all.text += part->text;
-    for (auto& logprobs : part->logprobs) all.logprobs.push_back(std::move(logprobs));
-    all.finish = std::move(part->finish);
+    Response& answer = all.at(part->index);
+    answer.index = part->index;
+    answer.tokens.insert(answer.tokens.end(), part->tokens.begin(), part->tokens.end());
+    answer.text += part->text;
+    for (auto& logprobs : part->logprobs) answer.logprobs.push_back(std::move(logprobs));
+    for (auto& logprobs : part->prompt_logprobs)
+      answer.prompt_logprobs.push_back(std::move(logprobs));
+    TKM_CHECK(!answer.finish, "answer {} goes on after its last response", part->index);
+    answer.finish = std::move(part->finish);
   }
   return all;
+}
+
+/// The same of a stream of one answer.
+template <typename Stream>
+Response collect(Stream& stream) {
+  return std::move(collect_answers(stream, 1)[0]);
 }
 
 }  // namespace tokamak::executor

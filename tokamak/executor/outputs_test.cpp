@@ -164,6 +164,26 @@ TEST(Answer, EndsBeforeAStopTextAndNamesIt) {
   EXPECT_EQ(said.num_tokens, 4);
 }
 
+TEST(Answer, EndsAfterWhatStopsItIfAsked) {
+  Said said = say({.stop = {"cd", "d"}, .include_stop_str_in_output = true}, {0, 1, 2, 3, 4});
+  EXPECT_EQ(said.text, "abcd");
+  EXPECT_EQ(said.end->stop_reason, StopReason{std::string("cd")});
+  said = say({.stop_token_ids = {2}, .include_stop_str_in_output = true}, {0, 2, 3});
+  EXPECT_EQ(said.text, "ac");
+  EXPECT_EQ(said.end->stop_reason, StopReason{2});
+  said = say({.include_stop_str_in_output = true}, {0, 28});
+  EXPECT_EQ(said.text, "a") << "a special token has no text";
+}
+
+TEST(StopTexts, ThatAreIncludedHoldNothingBack) {
+  StopTexts matcher({"abc"}, true);
+  std::string out;
+  EXPECT_FALSE(matcher.push("xab", true, out));
+  EXPECT_EQ(out, "xab");
+  EXPECT_EQ(matcher.push("cdef", true, out), 0u);
+  EXPECT_EQ(out, "xabc");
+}
+
 TEST(Answer, AtMaxTokensWhatWasHeldBackComesOut) {
   const Said said = say({.max_tokens = 2, .stop = {"bcd"}}, {0, 1});
   EXPECT_EQ(said.text, "ab");

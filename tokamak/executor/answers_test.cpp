@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests for several answers, and for the logprobs of the prompt.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tokamak/executor/step_loop_test.h"
+
+namespace tokamak::executor {
+namespace {
+
+using std::chrono::seconds;
+using testing::Each;
+using testing::Field;
+
+Request answers_of(std::vector<int32_t> prompt, int64_t max_tokens, int64_t n) {
+  Request request = request_of(std::move(prompt), max_tokens);
+  request.n = n;
+  request.sampling.seed = 1000;
+  return request;
+}
+
+TEST(Answers, EachHasItsSeedAndThePromptIsComputedOnce) {
+  Bench bench;
+  bench.session->uses_seeds = true;
+  const auto prompt = prompt_of(200, 1);
+  auto stream = bench.submit(answers_of(prompt, 20, 4));
+  bench.finish();
+  const auto answers = collect_answers(*stream, 4);
+  for (int64_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(answers[i].tokens, FakeSession::answer(prompt, 20, kVocab, 1000 + i)) << i;
+    EXPECT_EQ(answers[i].finish->reason, FinishReason::kLength);
+    EXPECT_EQ(answers[i].finish->usage.prompt_tokens, 200);
+    EXPECT_EQ(answers[i].finish->usage.completion_tokens, 20);
+    EXPECT_EQ(answers[i].finish->usage.cached_tokens, 0);
+  }
+  // The three full pages once, the 8 tokens behind them four times.
+  EXPECT_EQ(bench.stats().prompt_tokens, 200 + 3 * 8);
+  EXPECT_EQ(bench.stats().requests, 1);
+  EXPECT_EQ(bench.stats().admitted, 1);
+  EXPECT_EQ(bench.stats().prefix_query_tokens, 200) << "answers to one prompt are one query";
+  EXPECT_EQ(bench.stats().prefix_hit_tokens, 0);
+  EXPECT_EQ(bench.stats().finished[static_cast<size_t>(FinishReason::kLength)], 4);
+  EXPECT_EQ(bench.waiting(), 0);
+}
+
+TEST(Answers, OfAPromptRunTogetherWhereItsPagesFitOnce) {
+  // 6 pages an answer: without sharing, 2 answers fit the 12 pages.
+  Bench bench;
+  bench.session->uses_seeds = true;
+  const auto prompt = prompt_of(321, 1);
+  auto stream = bench.submit(answers_of(prompt, 40, 7));
+  int64_t most = 0;
+  do {
+    bench.turn();
+    most = std::max(most, bench.stats().running);
+  } while (bench.more);
+  EXPECT_GE(most, 4);
+  EXPECT_EQ(bench.stats().preemptions, 0);
+  const auto answers = collect_answers(*stream, 7);
+  for (int64_t i = 0; i < 7; ++i) {
+    EXPECT_EQ(answers[i].tokens, FakeSession::answer(prompt, 40, kVocab, 1000 + i));
+  }
+}
+
+TEST(Answers, TakeTurnsInTheStream) {
+  Bench bench;
+  auto stream = bench.submit(answers_of({1, 2}, 50, 3));
+  bench.turn(3);
+  std::vector<int64_t> order;
+  for (int i = 0; i < 6; ++i) {
+    const auto part = stream->next(seconds(0));
+    if (!part->tokens.empty()) order.push_back(part->index);
+  }
+  EXPECT_THAT(order, testing::ElementsAre(0, 1, 2));
+}
+
+TEST(Answers, AreAllCancelledBeforeAndAfterThePromptIsComputed) {
+  for (int turns : {0, 1, 3, 5}) {
+    Bench bench;
+    auto stream = bench.submit(answers_of(prompt_of(150, 1), 50, 5));
+    bench.turn(turns);
+    stream->cancel();
+    bench.turn();
+    const auto answers = collect_answers(*stream, 5);
+    for (const Response& answer : answers) {
+      ASSERT_TRUE(answer.finish);
+      EXPECT_EQ(answer.finish->reason, FinishReason::kCancelled);
+      EXPECT_EQ(answer.finish->usage.prompt_tokens, 150);
+    }
+    EXPECT_EQ(bench.stats().finished[static_cast<size_t>(FinishReason::kCancelled)], 5);
+    EXPECT_EQ(bench.stats().pages_used, 0);
+    EXPECT_EQ(bench.waiting(), 0);
+    EXPECT_FALSE(bench.more);
+  }
+}
+
+TEST(Answers, AnErrorEndsTheAnswerItConcerns) {
+  Bench bench;
+  bench.session->uses_seeds = true;
+  auto stream = bench.submit(answers_of({5, 6}, 10, 3));
+  bench.session->on_sample = [](const runtime::SampleRow& row) {
+    std::optional<Result<runtime::Sampled>> chosen;
+    const bool hit = row.context.seed == 1001 && row.context.position == 4;
+    if (hit) chosen = base::internal_error("the logits for position 4 have NaN or infinity");
+    return chosen;
+  };
+  bench.finish();
+  const auto answers = collect_answers(*stream, 3);
+  EXPECT_EQ(answers[1].finish->reason, FinishReason::kError);
+  EXPECT_EQ(answers[1].tokens.size(), 2u);
+  for (int64_t i : {0, 2}) {
+    EXPECT_EQ(answers[i].tokens, FakeSession::answer({5, 6}, 10, kVocab, 1000 + i));
+  }
+}
+
+TEST(Answers, APromptThatCannotBeComputedEndsAllOfThem) {
+  Bench bench;
+  auto stream = bench.submit(answers_of(prompt_of(150, 1), 10, 3));
+  bench.session->on_step = [](const runtime::Step&) -> Result<void> {
+    return base::internal_error("no");
+  };
+  bench.finish();
+  for (const Response& answer : collect_answers(*stream, 3)) {
+    EXPECT_EQ(answer.finish->reason, FinishReason::kError);
+    EXPECT_EQ(answer.finish->error->message, "no");
+  }
+  EXPECT_EQ(bench.stats().finished[static_cast<size_t>(FinishReason::kError)], 3);
+}
+
+TEST(Answers, TheirLogprobsAddUp) {
+  Bench bench;
+  Request request = answers_of({1}, 8, 2);
+  request.sampling.logprobs = 0;
+  auto stream = bench.submit(request);
+  bench.finish();
+  for (const Response& answer : collect_answers(*stream, 2)) {
+    double sum = 0;
+    for (const TokenLogprobs& logprobs : answer.logprobs) sum += logprobs.logprob;
+    EXPECT_LT(sum, 0);
+    EXPECT_DOUBLE_EQ(answer.finish->cumulative_logprob, sum);
+  }
+}
+
+std::vector<float> scores_of(const std::vector<int32_t>& prompt) {
+  std::vector<float> scores;
+  for (size_t i = 1; i < prompt.size(); ++i) {
+    scores.push_back(FakeSession::logprob(std::span(prompt).first(i), prompt[i]));
+  }
+  return scores;
+}
+
+std::vector<float> values(const std::vector<TokenLogprobs>& logprobs) {
+  std::vector<float> values;
+  for (const TokenLogprobs& entry : logprobs) values.push_back(entry.logprob);
+  return values;
+}
+
+Request scoring_of(std::vector<int32_t> prompt, int64_t max_tokens) {
+  Request request = request_of(std::move(prompt), max_tokens);
+  request.sampling.prompt_logprobs = 0;
+  return request;
+}
+
+TEST(PromptLogprobs, AreThoseOfEveryTokenButTheFirst) {
+  for (int64_t size : {1, 2, 8, 9, 64, 65, 300}) {
+    for (int64_t max_tokens : {0, 1, 5}) {
+      Bench bench;  // Of 8 rows a step: the prompt is scored in many chunks.
+      const auto prompt = prompt_of(size, 3);
+      const Response all = bench.answer(scoring_of(prompt, max_tokens));
+      EXPECT_EQ(values(all.prompt_logprobs), scores_of(prompt)) << size << " " << max_tokens;
+      EXPECT_EQ(all.tokens, FakeSession::answer(prompt, max_tokens, kVocab));
+      EXPECT_EQ(all.finish->reason, FinishReason::kLength);
+      EXPECT_EQ(all.finish->usage.completion_tokens, max_tokens);
+      EXPECT_TRUE(all.logprobs.empty());
+    }
+  }
+}
+
+TEST(PromptLogprobs, AreComputedAlsoWhereAnotherLeftItsPages) {
+  Bench bench;
+  const auto prompt = prompt_of(250, 3);
+  bench.answer(request_of(prompt, 2));
+  const int64_t before = bench.session->num_tokens;
+  const Response scored = bench.answer(scoring_of(prompt, 0));
+  EXPECT_EQ(values(scored.prompt_logprobs), scores_of(prompt));
+  EXPECT_EQ(scored.finish->usage.cached_tokens, 0);
+  EXPECT_EQ(bench.session->num_tokens - before, 250);
+  // And what it computed is there for others.
+  EXPECT_EQ(bench.answer(request_of(prompt, 1)).finish->usage.cached_tokens, 192);
+}
+
+TEST(PromptLogprobs, GoOnAfterAPreemptionWhereTheyWere) {
+  Bench bench;
+  const auto prompt = prompt_of(300, 3);
+  auto stream = bench.submit(scoring_of(prompt, 3));
+  bench.turn(20);  // 160 tokens are scored.
+  Request urgent = request_of(prompt_of(300, 8), 5);
+  urgent.priority = 1;
+  std::vector<std::shared_ptr<TokenStream>> others;
+  for (int i = 0; i < 2; ++i) {
+    urgent.prompt = prompt_of(300, 8 + i);
+    others.push_back(bench.submit(urgent));
+  }
+  bench.turn();
+  EXPECT_EQ(bench.stats().preemptions, 1);
+  bench.finish();
+  const Response all = collect(*stream);
+  EXPECT_EQ(values(all.prompt_logprobs), scores_of(prompt));
+  EXPECT_EQ(all.tokens, FakeSession::answer(prompt, 3, kVocab));
+}
+
+TEST(PromptLogprobs, ComeOnceForSeveralAnswers) {
+  Bench bench;
+  Request request = answers_of(prompt_of(70, 3), 2, 3);
+  request.sampling.prompt_logprobs = 0;
+  auto stream = bench.submit(request);
+  bench.finish();
+  const auto answers = collect_answers(*stream, 3);
+  EXPECT_EQ(values(answers[0].prompt_logprobs), scores_of(prompt_of(70, 3)));
+  EXPECT_TRUE(answers[1].prompt_logprobs.empty());
+  EXPECT_EQ(answers[2].finish->usage.completion_tokens, 2);
+  // Without any token to sample, every answer ends with the prompt.
+  request.sampling.max_tokens = 0;
+  stream = bench.submit(request);
+  bench.finish();
+  for (const Response& answer : collect_answers(*stream, 3)) {
+    EXPECT_EQ(answer.finish->reason, FinishReason::kLength);
+  }
+}
+
+TEST(PromptLogprobs, DoNotHoldUpThoseWhoAnswer) {
+  Bench bench;
+  auto talking = bench.submit(request_of({1}, 60));
+  bench.turn();
+  talking->next();
+  auto scored = bench.submit(scoring_of(prompt_of(300, 3), 0));
+  for (int i = 0; i < 20; ++i) {
+    bench.turn();
+    EXPECT_EQ(talking->next(seconds(0))->tokens.size(), 1u);
+  }
+  bench.finish();
+  EXPECT_EQ(values(collect(*scored).prompt_logprobs), scores_of(prompt_of(300, 3)));
+}
+
+}  // namespace
+}  // namespace tokamak::executor
