@@ -60,9 +60,9 @@ void ResponseQueue::tell(std::unique_lock<std::mutex>& lock, bool was_empty) {
 std::optional<Response> ResponseQueue::take(std::optional<std::chrono::nanoseconds> timeout) {
   std::unique_lock lock(mutex_);
   auto ready = [&] { return !ready_.empty() || num_open_ == 0; };
-  if (timeout) {
+  if (timeout && *timeout > timeout->zero()) {
     changed_.wait_for(lock, *timeout, ready);
-  } else {
+  } else if (!timeout) {
     changed_.wait(lock, ready);
   }
   if (num_open_ == 0) return std::nullopt;
