@@ -5,6 +5,7 @@ FUZZ_SECONDS ?= 30
 SOAK_SECONDS ?= 600
 SOAK_CLIENTS ?= 1000
 MODEL ?= models/storyteller
+THREADED = base device runtime executor server
 export CMAKE_BUILD_PARALLEL_LEVEL = $(JOBS)
 export FUZZ_SECONDS
 
@@ -33,9 +34,9 @@ asan: deps-sanitizers ## the tests under AddressSanitizer and UndefinedBehaviorS
 	scripts/build.sh asan-ubsan
 	scripts/run_tests.sh asan-ubsan
 
-tsan: deps ## the tests under ThreadSanitizer
-	scripts/build.sh tsan
-	scripts/run_tests.sh tsan
+tsan: deps ## the tests of the modules with threads under ThreadSanitizer
+	scripts/build.sh tsan $(THREADED:=_test)
+	scripts/run_tests.sh tsan --tests-regex '^($(subst $() ,|,$(THREADED)))$$'
 
 fuzz: deps-sanitizers ## every fuzz target for FUZZ_SECONDS (30) on its corpus
 	scripts/fuzz.sh

@@ -23,6 +23,16 @@ std::optional<Fault> fault_in(const executor::Finish& finish) {
   return {};
 }
 
+class Generation;
+
+/// What the step loop's thread may touch of a generation. It must never hold the generation itself:
+/// were it the last to, it would destroy the executor, and so wait for itself.
+struct Waker {
+  std::weak_ptr<Exchange> exchange;
+  std::weak_ptr<Generation> generation;
+  std::atomic<bool> woken{false};
+};
+
 class Generation : public Job, public std::enable_shared_from_this<Generation> {
  public:
   Generation(Service& service, const std::shared_ptr<Exchange>& exchange, GenerationPlan plan)
@@ -38,11 +48,10 @@ class Generation : public Job, public std::enable_shared_from_this<Generation> {
   }
 
   void start() override {
-    for (Stream& stream : streams_) {
-      stream.stream->set_listener([weak = weak_from_this()] {
-        if (auto self = weak.lock()) self->wake();
-      });
-    }
+    auto waker = std::make_shared<Waker>();
+    waker->exchange = exchange_;
+    waker->generation = weak_from_this();
+    for (Stream& stream : streams_) stream.stream->set_listener([waker] { wake(waker); });
   }
 
   void written() override {
@@ -59,14 +68,12 @@ class Generation : public Job, public std::enable_shared_from_this<Generation> {
   };
 
   /// From the step loop's thread.
-  void wake() {
-    if (woken_.exchange(true)) return;
-    if (auto exchange = exchange_.lock()) {
-      exchange->post([weak = weak_from_this()] {
-        auto self = weak.lock();
-        if (!self) return;
-        self->woken_ = false;
-        self->pump();
+  static void wake(const std::shared_ptr<Waker>& waker) {
+    if (waker->woken.exchange(true)) return;
+    if (auto exchange = waker->exchange.lock()) {
+      exchange->post([waker] {
+        waker->woken = false;
+        if (auto self = waker->generation.lock()) self->pump();
       });
     }
   }
@@ -144,7 +151,6 @@ class Generation : public Job, public std::enable_shared_from_this<Generation> {
   std::optional<Fault> fault_;
   std::string out_;
   bool writing_ = false, begun_ = false, ended_ = false;
-  std::atomic<bool> woken_{false};
 };
 
 }  // namespace

@@ -168,5 +168,26 @@ TEST(Routes, StopDrainingWhenToldTo) {
   EXPECT_TRUE(test.becomes_idle());
 }
 
+// The step loop's thread may be about to announce a token when all else lets go of the executor.
+TEST(Routes, StopInTheMiddleOfAnswers) {
+  const std::string request = request_text(
+      "POST",
+      "/v1/completions",
+      Json({{"prompt", "a"}, {"max_tokens", 400}, {"stream", true}, {"ignore_eos", true}}).dump());
+  for (int round = 0; round < 100; ++round) {
+    auto test = std::make_unique<TestServer>();
+    std::vector<std::unique_ptr<Client>> clients;
+    for (int i = 0; i < 8; ++i) {
+      clients.push_back(std::make_unique<Client>(test->server->port()));
+      clients.back()->send(request);
+    }
+    ASSERT_TRUE(clients.back()->read_some());
+    std::weak_ptr<executor::Executor> executor = test->executor;
+    test.reset();
+    EXPECT_TRUE(executor.expired()) << "round " << round;
+    EXPECT_TRUE(clients.front()->closed_by_server());
+  }
+}
+
 }  // namespace
 }  // namespace tokamak::server
