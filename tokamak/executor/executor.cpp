@@ -98,6 +98,10 @@ void Executor::stop() {
   std::call_once(joined_, [this] { thread_.join(); });
 }
 
+std::optional<Error> Executor::failure() const {
+  return inbox_->failure();
+}
+
 ExecutorStats Executor::stats() const {
   return loop_->stats();
 }

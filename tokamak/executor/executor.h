@@ -30,13 +30,19 @@ class Executor {
   ~Executor();
 
   /// Queues a request. Destroying the stream cancels it. Errors: those of validate(); unsupported
-  /// (stop texts without a tokenizer); overloaded (the queue is full, or the executor shuts down).
+  /// (stop texts without a tokenizer); overloaded (the queue is full, or the executor shuts down);
+  /// that of failure().
   Result<std::shared_ptr<TokenStream>> submit(Request request);
 
   /// Refuses new requests, lets those that are here finish, then returns.
   void drain();
   /// Refuses new requests, ends those that are here as cancelled, then returns.
   void stop();
+
+  /// Why no request can be served any more, if so: the device is lost (ErrorCode::kDevice). All
+  /// requests ended with this error, new ones are refused with it. The owner should end the
+  /// process; it stays so until then.
+  std::optional<Error> failure() const;
 
   ExecutorStats stats() const;
   const runtime::SessionInfo& session_info() const { return info_; }

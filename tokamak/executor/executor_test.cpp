@@ -310,5 +310,36 @@ TEST(Executor, HoldsUnderManyClientsThatSubmitReadCancelAndLeave) {
   EXPECT_GT(complete, 50);
 }
 
+TEST(Executor, ALostDeviceIsKeptForTheOwnerAndHoldsUpNobody) {
+  auto session = std::make_unique<FakeSession>(kInfo);
+  session->on_step = [steps = 0](const runtime::Step&) mutable -> Result<void> {
+    if (++steps == 5) return Error{ErrorCode::kDevice, "cuda: the device is lost", {}};
+    return {};
+  };
+  auto executor = std::move(Executor::start(std::move(session), nullptr)).value();
+  EXPECT_FALSE(executor->failure());
+  std::vector<std::shared_ptr<TokenStream>> streams;
+  for (int i = 0; i < 6; ++i) {
+    auto stream = executor->submit(request_of({i}, 400));
+    if (!stream.ok()) {
+      EXPECT_EQ(stream.error().code, ErrorCode::kDevice);
+      continue;
+    }
+    streams.push_back(*stream);
+  }
+  ASSERT_FALSE(streams.empty());
+  for (auto& stream : streams) {
+    const Response all = collect(*stream);
+    ASSERT_EQ(all.finish->reason, FinishReason::kError);
+    EXPECT_EQ(all.finish->error->code, ErrorCode::kDevice);
+    ASSERT_TRUE(executor->failure()) << "it is known before any stream ends with it";
+  }
+  EXPECT_EQ(executor->failure()->message, "cuda: the device is lost");
+  EXPECT_EQ(executor->submit(request_of({1}, 1)).error().message, "cuda: the device is lost");
+  executor->drain();
+  executor->stop();
+  EXPECT_EQ(executor->submit(request_of({1}, 1)).error().code, ErrorCode::kDevice);
+}
+
 }  // namespace
 }  // namespace tokamak::executor

@@ -69,7 +69,7 @@ TEST(Faults, TheCauseOfAStepsFailureIsFoundInFewSteps) {
   for (int i = 0; i < 8; ++i) streams.push_back(bench.submit(request_of({i}, 2)));
   bench.session->on_step = [](const runtime::Step& step) -> Result<void> {
     for (int32_t token : step.token_ids) {
-      if (token == 3) return Error{ErrorCode::kDevice, "no 3, please", {}};
+      if (token == 3) return base::internal_error("no 3, please");
     }
     return {};
   };
@@ -88,7 +88,7 @@ TEST(Faults, AStepThatFailsOnceHurtsNobody) {
     bench.session->on_step = [&](const runtime::Step&) -> Result<void> {
       if (bench.session->num_steps != 3 || failures++ > 0) return {};
       if (throws) throw base::CheckFailure("pages in range");
-      return Error{ErrorCode::kDevice, "a hiccup", {}};
+      return base::out_of_memory("a hiccup");
     };
     std::vector<std::shared_ptr<TokenStream>> streams;
     for (int i = 0; i < 4; ++i) streams.push_back(bench.submit(request_of(prompt_of(70, i), 6)));
@@ -100,19 +100,69 @@ TEST(Faults, AStepThatFailsOnceHurtsNobody) {
   }
 }
 
-TEST(Faults, ADeviceThatIsLostEndsEveryRequestAndTheLoopGoesOn) {
+Error lost() {
+  return {ErrorCode::kDevice, "cuda: the device is lost", "restart the server"};
+}
+
+TEST(Faults, ALostDeviceEndsEveryRequestAtOnceAndRefusesNewOnes) {
   Bench bench;
-  bool lost = true;
-  bench.session->on_step = [&](const runtime::Step&) -> Result<void> {
-    if (lost) return Error{ErrorCode::kDevice, "the device is lost", {}};
-    return {};
-  };
   std::vector<std::shared_ptr<TokenStream>> streams;
-  for (int i = 0; i < 20; ++i) streams.push_back(bench.submit(request_of(prompt_of(70, i), 6)));
+  for (int i = 0; i < 20; ++i) {
+    Request request = request_of(prompt_of(70, i), 6);
+    request.n = 1 + i % 3;
+    streams.push_back(bench.submit(request));
+  }
+  bench.turn(3);
+  EXPECT_FALSE(bench.failure());
+  bench.session->on_step = [&](const runtime::Step&) -> Result<void> { return lost(); };
+  const int64_t steps = bench.stats().steps;
+  bench.turn();
+  EXPECT_EQ(bench.stats().steps, steps + 1) << "nothing is tried again";
+  EXPECT_EQ(bench.stats().failed_steps, 1);
+  for (int i = 0; i < 20; ++i) {
+    for (const Response& answer : collect_answers(*streams[i], 1 + i % 3)) {
+      EXPECT_EQ(answer.finish->reason, FinishReason::kError);
+      EXPECT_EQ(answer.finish->error->text(), lost().text());
+    }
+  }
+  EXPECT_EQ(bench.stats().pages_used + bench.stats().pages_cached, 0);
+  EXPECT_EQ(bench.stats().running + bench.stats().waiting, 0);
+  ASSERT_TRUE(bench.failure());
+  EXPECT_EQ(bench.failure()->text(), lost().text());
+
+  const auto refused = static_cast<DrivenLoop&>(bench).submit(request_of({1}, 4));
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().text(), lost().text());
+  bench.turn();
+  EXPECT_EQ(bench.stats().steps, steps + 1);
+}
+
+TEST(Faults, ADeviceLostWhileAStepIsTriedInHalvesEndsEveryRequest) {
+  Bench bench(kRoomy);
+  std::vector<std::shared_ptr<TokenStream>> streams;
+  for (int i = 0; i < 8; ++i) streams.push_back(bench.submit(request_of({i}, 2)));
+  bench.session->on_step = [&](const runtime::Step& step) -> Result<void> {
+    if (step.sequences.size() == 2) return lost();
+    return base::internal_error("too many");
+  };
+  bench.turn();
+  EXPECT_EQ(bench.stats().steps, 3) << "8, 4, 2";
+  for (auto& stream : streams) EXPECT_EQ(collect(*stream).finish->error->text(), lost().text());
+}
+
+TEST(Faults, WhoCameWhileTheDeviceWasLostHearsOfItToo) {
+  Bench bench;
+  std::shared_ptr<TokenStream> late;
+  bench.session->on_step = [&](const runtime::Step&) -> Result<void> {
+    late = bench.submit(request_of({2}, 2));
+    return lost();
+  };
+  auto stream = bench.submit(request_of({1}, 2));
   bench.finish();
-  for (auto& stream : streams) EXPECT_EQ(collect(*stream).finish->error->code, ErrorCode::kDevice);
-  lost = false;
-  EXPECT_EQ(bench.answer(request_of({1}, 4)).tokens, FakeSession::answer({1}, 4, kVocab));
+  bench.turn();
+  EXPECT_EQ(collect(*stream).finish->error->text(), lost().text());
+  EXPECT_EQ(collect(*late).finish->error->text(), lost().text());
+  EXPECT_EQ(bench.waiting(), 0);
 }
 
 }  // namespace

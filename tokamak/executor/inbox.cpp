@@ -7,6 +7,7 @@ namespace tokamak::executor {
 
 Result<void> Inbox::put(std::unique_ptr<ActiveRequest> request) {
   std::lock_guard lock(mutex_);
+  if (failure_) return *failure_;
   if (closed_ || stopped_) {
     return Error{ErrorCode::kOverloaded, "the executor is shutting down and takes no requests", {}};
   }
@@ -48,6 +49,16 @@ void Inbox::wait() {
 void Inbox::close() {
   std::lock_guard lock(mutex_);
   closed_ = true;
+}
+
+void Inbox::fail(Error error) {
+  std::lock_guard lock(mutex_);
+  failure_ = std::move(error);
+}
+
+std::optional<Error> Inbox::failure() const {
+  std::lock_guard lock(mutex_);
+  return failure_;
 }
 
 void Inbox::stop() {

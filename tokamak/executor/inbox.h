@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "tokamak/executor/active_request.h"
@@ -18,7 +19,8 @@ class Inbox {
  public:
   explicit Inbox(int64_t max_waiting) : max_waiting_(max_waiting) {}
 
-  /// Errors: overloaded, if max_waiting requests wait already or the inbox is closed.
+  /// Errors: that of fail(); overloaded, if max_waiting requests wait already or the inbox is
+  /// closed.
   Result<void> put(std::unique_ptr<ActiveRequest> request);
   /// A request was cancelled.
   void wake();
@@ -29,6 +31,9 @@ class Inbox {
   void wait();
   /// Refuses requests from now on.
   void close();
+  /// Refuses requests with this error from now on: the session can serve no more.
+  void fail(Error error);
+  std::optional<Error> failure() const;
   /// Ends the step loop.
   void stop();
   bool stopped() const { return stopped_; }
@@ -40,10 +45,11 @@ class Inbox {
 
  private:
   const int64_t max_waiting_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable woken_, idled_;
   std::vector<std::unique_ptr<ActiveRequest>> arrivals_;
   bool cancels_ = false, wake_ = false, idle_ = false, closed_ = false;
+  std::optional<Error> failure_;
   std::atomic<bool> stopped_{false};
 };
 

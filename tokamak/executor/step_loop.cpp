@@ -50,9 +50,7 @@ void StepLoop::run() {
       // A bug outside of any one request. Ending all of them is what is left to go on with.
       base::log_warn("executor: {}", failure.what());
       take_forked();
-      for (auto& request : active_) {
-        if (!request->finished()) fail(*request, base::internal_error(failure.what()));
-      }
+      fail_all(base::internal_error(failure.what()));
       forget_finished();
     }
   }
@@ -65,13 +63,16 @@ bool StepLoop::turn() {
   const TimePoint start = now();
   const bool cancels = take_arrivals();
   end_cancelled(cancels);
-  schedule();
-  std::erase_if(chunks_, [&](const Chunk& chunk) { return !get_pages(chunk); });
-  if (!chunks_.empty()) {
-    run_step(chunks_);
-    take_forked();
-    stats_.turn_seconds += seconds(start, now());
+  if (!lost()) {
+    schedule();
+    std::erase_if(chunks_, [&](const Chunk& chunk) { return !get_pages(chunk); });
+    if (!chunks_.empty()) {
+      run_step(chunks_);
+      take_forked();
+      stats_.turn_seconds += seconds(start, now());
+    }
   }
+  if (lost()) fail_all(*failure_);
   forget_finished();
   return !active_.empty();
 }
@@ -165,16 +166,24 @@ bool StepLoop::get_pages(const Chunk& chunk) {
 }
 
 void StepLoop::run_step(std::span<const Chunk> chunks) {
+  if (lost()) return;
   build_step(chunks);
   auto output = try_step(chunks);
   if (output.ok()) return hand_out(chunks, output->samples);
   ++stats_.failed_steps;
+  if (output.error().code == ErrorCode::kDevice) return lose_device(output.error());
   if (chunks.size() == 1) return fail(*active_[chunks[0].index], output.error());
   base::log_warn("executor: a step of {} requests failed and is tried in halves: {}",
                  chunks.size(),
                  output.error().text());
   run_step(chunks.first(chunks.size() / 2));
   run_step(chunks.subspan(chunks.size() / 2));
+}
+
+void StepLoop::lose_device(const Error& error) {
+  base::log_warn("executor: the device is lost, every request ends: {}", error.text());
+  failure_ = error;
+  inbox_->fail(error);  // Before any stream ends with it.
 }
 
 void StepLoop::build_step(std::span<const Chunk> chunks) {
@@ -265,6 +274,12 @@ void StepLoop::end(ActiveRequest& request, FinishReason reason) {
 void StepLoop::fail(ActiveRequest& request, const Error& error) {
   if (!request.running()) --inbox_->waiting;
   request.fail(error, now(), cache_);
+}
+
+void StepLoop::fail_all(const Error& error) {
+  for (auto& request : active_) {
+    if (!request->finished()) fail(*request, error);
+  }
 }
 
 void StepLoop::forget_finished() {

@@ -16,7 +16,8 @@ namespace tokamak::executor {
 /// Owns the session and all requests. One thread calls run() (or turn(), in tests and simulations);
 /// it alone touches requests, pages and session. An error of a row fails its request; a step that
 /// fails is tried again in halves, until the requests that make it fail are found and failed; the
-/// loop goes on. docs/contracts/step_loop.md has the details.
+/// loop goes on. A lost device (ErrorCode::kDevice) fails all requests, those that come later, too.
+/// docs/contracts/step_loop.md has the details.
 class StepLoop {
  public:
   /// `options` are valid for the session. `inbox` is shared with streams, which may outlive the
@@ -51,9 +52,12 @@ class StepLoop {
   Result<runtime::StepOutput> try_step(std::span<const Chunk> chunks);
   void hand_out(std::span<const Chunk> chunks, std::span<Result<runtime::Sampled>> sampled);
   void hand_out(const Chunk& chunk, std::span<Result<runtime::Sampled>> sampled, TimePoint time);
+  void lose_device(const Error& error);
+  bool lost() const { return failure_.has_value(); }
   bool faulty(Fault fault, const ActiveRequest& request) const;
   void end(ActiveRequest& request, FinishReason reason);
   void fail(ActiveRequest& request, const Error& error);
+  void fail_all(const Error& error);
   void forget_finished();
   void publish();
   TimePoint now() const { return options_.now(); }
@@ -68,6 +72,7 @@ class StepLoop {
   std::vector<std::unique_ptr<ActiveRequest>> active_;  // Most urgent first; none is finished.
   std::vector<std::unique_ptr<ActiveRequest>> arrivals_, forked_;
   std::optional<TimePoint> next_deadline_;  // No request expires before.
+  std::optional<Error> failure_;            // The device is lost.
 
   // The step at hand; members for their memory.
   std::vector<Demand> demands_;

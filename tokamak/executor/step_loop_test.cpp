@@ -180,12 +180,12 @@ TEST(StepLoop, AnErrorOfAStepFailsTheRequestsInItAndNoOther) {
       if (bench.session->num_steps != 2) return {};
       bench.session->on_step = {};
       if (throws) throw base::CheckFailure("pages in range");
-      return Error{ErrorCode::kDevice, "the device is lost", {}};
+      return base::invalid("a table of pages is too short");
     };
     bench.finish();
     const Response failed = collect(*bad);
     EXPECT_EQ(failed.finish->reason, FinishReason::kError);
-    EXPECT_EQ(failed.finish->error->code, throws ? ErrorCode::kInternal : ErrorCode::kDevice);
+    EXPECT_EQ(failed.finish->error->code, throws ? ErrorCode::kInternal : ErrorCode::kInvalid);
     EXPECT_EQ(failed.tokens.size(), 2u);
     EXPECT_EQ(collect(*good).tokens, FakeSession::answer({2}, 5, kVocab));
     EXPECT_EQ(bench.stats().pages_used, 0);
