@@ -66,6 +66,20 @@ TEST(PrefixReuse, IsOnlyAmongRequestsOfOneSalt) {
   EXPECT_EQ(cached(""), 192);
 }
 
+TEST(PrefixReuse, AllAnswersOfARequestReportTheSameAndTheyCountOnce) {
+  Bench bench;
+  Request request = request_of(prompt_of(150, 1), 3);
+  bench.answer(request);
+  request.n = 3;
+  auto stream = bench.submit(request);
+  bench.finish();
+  for (const Response& answer : collect_answers(*stream, 3)) {
+    EXPECT_EQ(answer.finish->usage.cached_tokens, 128);
+  }
+  EXPECT_EQ(bench.stats().prefix_query_tokens, 300);
+  EXPECT_EQ(bench.stats().prefix_hit_tokens, 128);
+}
+
 TEST(PrefixReuse, CanBeTurnedOff) {
   Bench bench(kSmall, {.prefix_reuse = false});
   for (int i = 0; i < 2; ++i) {
