@@ -59,8 +59,9 @@ class Session {
  public:
   virtual ~Session() = default;
   virtual const SessionInfo& info() const = 0;
-  /// Errors: invalid (the step breaks a limit of info()), device; the cache of the sequences in the
-  /// step is then undefined.
+  /// Errors: invalid (the step breaks a limit of info()), out_of_memory, internal: the step may be
+  /// tried again, also in parts, as keys and values of positions before those of the step are as
+  /// they were; device: it is lost, and with it the session.
   virtual Result<StepOutput> step(const Step& step) = 0;
   /// Times a decode step of `batch` sequences of `context` tokens kind by kind, each kind's kernels
   /// of all layers one after the other, so that no weight is still in a cache. Ruins the cache.
