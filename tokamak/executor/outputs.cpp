@@ -125,7 +125,9 @@ std::optional<Answer::End> Answer::push(int32_t token, std::string& text) {
 
 void Answer::finish(std::string& text) {
   if (std::exchange(ended_, true)) return;
-  if (detokenizer_) stops_.push(detokenizer_->finish(), false, text);
+  // The last of the text may complete a stop; what ended the answer first is still its reason.
+  const bool may_stop = num_tokens_ >= min_tokens_;
+  if (detokenizer_) stops_.push(detokenizer_->finish(), may_stop, text);
   stops_.finish(text);
 }
 
