@@ -5,6 +5,7 @@
 #include <boost/beast/http.hpp>
 
 #include "tokamak/base/json.h"
+#include "tokamak/cli/load/event_reader.h"
 
 namespace tokamak::cli {
 
@@ -51,7 +52,7 @@ struct LoadClient::Exchange {
   http::request<http::string_body> message;
   std::optional<http::response_parser<http::buffer_body>> parser;
   std::array<char, 16384> piece;
-  std::string held;  ///< Of an event that is not whole yet.
+  EventReader events;
   bool is_stream = false;
   LoadClock::time_point last;
 };
@@ -129,34 +130,29 @@ void LoadClient::read_body() {
   exchange.parser->get().body().data = exchange.piece.data();
   exchange.parser->get().body().size = exchange.piece.size();
   exchange.parser->get().body().more = true;
-  http::async_read_some(connection_->stream,
-                        connection_->buffer,
-                        *exchange.parser,
-                        [self = shared_from_this()](beast::error_code error, size_t) {
-                          Exchange& exchange = *self->exchange_;
-                          if (error == http::error::need_buffer) error = {};
-                          if (error) return self->finish(reason(error));
-                          self->take({exchange.piece.data(),
-                                      exchange.piece.size() - exchange.parser->get().body().size});
-                          if (exchange.result.left) return self->finish("");
-                          self->read_body();
-                        });
+  http::async_read_some(
+      connection_->stream,
+      connection_->buffer,
+      *exchange.parser,
+      [self = shared_from_this()](beast::error_code error, size_t) {
+        Exchange& exchange = *self->exchange_;
+        if (error == http::error::need_buffer) error = {};
+        if (error) return self->finish(reason(error));
+        std::string wrong = self->take(
+            {exchange.piece.data(), exchange.piece.size() - exchange.parser->get().body().size});
+        if (exchange.result.left || !wrong.empty()) return self->finish(wrong);
+        self->read_body();
+      });
 }
 
-void LoadClient::take(std::string_view bytes) {
+std::string LoadClient::take(std::string_view bytes) {
   Exchange& exchange = *exchange_;
   if (!exchange.is_stream) {
     exchange.result.body.append(bytes);
-    return;
+    return {};
   }
-  exchange.held.append(bytes);
-  size_t begin = 0;
-  for (size_t end; (end = exchange.held.find("\n\n", begin)) != std::string::npos;
-       begin = end + 2) {
-    std::string_view event(exchange.held.data() + begin, end - begin);
-    if (event.starts_with("data:")) take_event(event.substr(event[5] == ' ' ? 6 : 5));
-  }
-  exchange.held.erase(0, begin);
+  auto status = exchange.events.push(bytes, [this](std::string_view data) { take_event(data); });
+  return status.ok() ? std::string() : status.error().message;
 }
 
 void LoadClient::take_event(std::string_view data) {

@@ -48,7 +48,8 @@ class LoadClient : public std::enable_shared_from_this<LoadClient> {
   void write(bool fresh);
   void read_head(bool fresh);
   void read_body();
-  void take(std::string_view bytes);
+  /// What is wrong with them, if anything.
+  std::string take(std::string_view bytes);
   void take_event(std::string_view data);
   void finish(std::string error);
 
