@@ -43,29 +43,6 @@ bool has_tokenizer(const fs::path& folder) {
   return false;
 }
 
-/// The sampling settings of a folder's generation_config.json. Errors: corrupt (not JSON), invalid
-/// (a setting of another type or out of range).
-Result<runtime::SamplingParams> read_sampling_defaults(const fs::path& folder, int64_t vocab_size) {
-  runtime::SamplingParams params;
-  fs::path path = folder / "generation_config.json";
-  if (!fs::exists(path)) return params;
-  TKM_ASSIGN(std::string content, base::read_file(path, 16 << 20));
-  TKM_ASSIGN(Json config, base::parse_json(content, path.string()));
-  auto take = [&](std::string_view key, float& to) -> Result<void> {
-    TKM_ASSIGN(double value, base::get_number(config, key, to));
-    to = static_cast<float>(value);
-    return {};
-  };
-  TKM_RETURN_IF_ERROR(take("temperature", params.temperature));
-  TKM_RETURN_IF_ERROR(take("top_p", params.top_p));
-  TKM_RETURN_IF_ERROR(take("min_p", params.min_p));
-  TKM_RETURN_IF_ERROR(take("repetition_penalty", params.repetition_penalty));
-  TKM_ASSIGN(params.top_k, base::get_int(config, "top_k", params.top_k));
-  if (auto fine = params.validate(vocab_size); !fine.ok())
-    return base::invalid(fmt::format("{}: {}", path.string(), fine.error().message));
-  return params;
-}
-
 }  // namespace
 
 Result<void> Llm::load_text(const fs::path& folder) {
@@ -85,6 +62,30 @@ Result<void> Llm::load_text(const fs::path& folder) {
   return {};
 }
 
+Result<void> Llm::load_generation_config(const fs::path& path, int64_t vocab_size) {
+  if (!fs::exists(path)) return {};
+  TKM_ASSIGN(std::string content, base::read_file(path, 16 << 20));
+  TKM_ASSIGN(Json config, base::parse_json(content, path.string()));
+  runtime::SamplingParams& params = sampling_defaults_;
+  auto take = [&](std::string_view key, float& to) -> Result<void> {
+    TKM_ASSIGN(double value, base::get_number(config, key, to));
+    to = static_cast<float>(value);
+    return {};
+  };
+  TKM_RETURN_IF_ERROR(take("temperature", params.temperature));
+  TKM_RETURN_IF_ERROR(take("top_p", params.top_p));
+  TKM_RETURN_IF_ERROR(take("min_p", params.min_p));
+  TKM_RETURN_IF_ERROR(take("repetition_penalty", params.repetition_penalty));
+  TKM_ASSIGN(params.top_k, base::get_int(config, "top_k", params.top_k));
+  if (auto fine = params.validate(vocab_size); !fine.ok())
+    return base::invalid(fmt::format("{}: {}", path.string(), fine.error().message));
+  if (!base::find(config, "max_new_tokens")) return {};
+  TKM_ASSIGN(default_max_tokens_, base::get_int(config, "max_new_tokens"));
+  if (*default_max_tokens_ >= 1) return {};
+  return base::invalid(fmt::format(
+      "{}: max_new_tokens is {}, must be at least 1", path.string(), *default_max_tokens_));
+}
+
 Result<std::unique_ptr<Llm>> Llm::open(const fs::path& model, const OpenOptions& options) {
   std::unique_ptr<Llm> llm(new Llm);
   auto begin = std::chrono::steady_clock::now();
@@ -96,8 +97,8 @@ Result<std::unique_ptr<Llm>> Llm::open(const fs::path& model, const OpenOptions&
 
   begin = std::chrono::steady_clock::now();
   TKM_RETURN_IF_ERROR(llm->load_text(tokenizer_folder(engine)));
-  TKM_ASSIGN(llm->sampling_defaults_,
-             read_sampling_defaults(tokenizer_folder(engine), engine.plan.vocab_size));
+  TKM_RETURN_IF_ERROR(llm->load_generation_config(
+      tokenizer_folder(engine) / "generation_config.json", engine.plan.vocab_size));
   llm->times_.text = seconds_since(begin);
 
   begin = std::chrono::steady_clock::now();

@@ -51,6 +51,9 @@ class Llm {
   /// What the model's generation_config.json sets of temperature, top_k, top_p, min_p and
   /// repetition_penalty, over our defaults.
   const runtime::SamplingParams& sampling_defaults() const { return sampling_defaults_; }
+  /// Its max_new_tokens, if it sets that: the longest answer to a request that names no length.
+  /// max_length, which counts the prompt and is 20 in many old files, is not read.
+  std::optional<int64_t> default_max_tokens() const { return default_max_tokens_; }
 
   /// For servers: what a request needs on its way in and out.
   executor::Executor& executor() { return *executor_; }
@@ -67,12 +70,16 @@ class Llm {
  private:
   Llm() = default;
   Result<void> load_text(const std::filesystem::path& folder);
+  /// Nothing if there is no such file. Errors: corrupt (not JSON), invalid (a setting of another
+  /// type or out of range).
+  Result<void> load_generation_config(const std::filesystem::path& path, int64_t vocab_size);
 
   engine::Manifest manifest_;
   OpenTimes times_;
   std::shared_ptr<const text::Tokenizer> tokenizer_;
   std::optional<text::ChatTemplate> chat_template_;
   runtime::SamplingParams sampling_defaults_;
+  std::optional<int64_t> default_max_tokens_;
   Json template_variables_ = Json::object();  ///< bos_token, eos_token, …
   std::unique_ptr<executor::Executor> executor_;
 };

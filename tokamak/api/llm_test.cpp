@@ -137,6 +137,14 @@ TEST_F(LlmTest, the_models_generation_config_gives_the_defaults_of_sampling) {
   EXPECT_EQ(llm->sampling_defaults().top_k, 20);
   EXPECT_EQ(llm->sampling_defaults().top_p, 0.95f);
   EXPECT_EQ(llm->sampling_defaults().min_p, 0);
+  EXPECT_EQ(llm->default_max_tokens(), std::nullopt);
+  ASSERT_TRUE(write(R"({"max_new_tokens": 2048, "max_length": 20})"));
+  EXPECT_EQ(Llm::open(cache_ / "model", options()).value()->default_max_tokens(), 2048);
+  ASSERT_TRUE(write(R"({"max_new_tokens": null})"));
+  EXPECT_EQ(Llm::open(cache_ / "model", options()).value()->default_max_tokens(), std::nullopt);
+  ASSERT_TRUE(write(R"({"max_new_tokens": 0})"));
+  EXPECT_THAT(Llm::open(cache_ / "model", options()).error().message,
+              HasSubstr("generation_config.json: max_new_tokens is 0, must be at least 1"));
   ASSERT_TRUE(write(R"({"top_p": 1.5})"));
   EXPECT_THAT(Llm::open(cache_ / "model", options()).error().message,
               HasSubstr("generation_config.json: top_p is 1.5, must be"));

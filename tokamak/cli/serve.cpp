@@ -51,6 +51,7 @@ server::Model served_model(const std::shared_ptr<api::Llm>& llm, std::vector<std
   model.chat_template = llm->chat_template();
   model.template_variables = llm->template_variables();
   model.defaults = llm->sampling_defaults();
+  model.default_max_tokens = llm->default_max_tokens();
   model.target = llm->manifest().target;
   return model;
 }

@@ -31,6 +31,27 @@ TEST(Completions, HaveSixteenTokensByDefault) {
   EXPECT_EQ(answer.json()["usage"]["completion_tokens"], 16) << answer.body;
 }
 
+TEST(Completions, HaveTheModelsOwnNumberOfTokensByDefault) {
+  TestServer::Setup setup;
+  setup.default_max_tokens = 30;
+  TestServer test(setup);
+  auto tokens = [&](std::string_view path, const Json& body) {
+    auto answer = test.post(path, body);
+    EXPECT_EQ(answer.status, 200) << answer.body;
+    return answer.json()["usage"]["completion_tokens"];
+  };
+  EXPECT_EQ(tokens(kPath, {{"prompt", "hello"}, {"ignore_eos", true}}), 30);
+  EXPECT_EQ(tokens(kPath, {{"prompt", "hello"}, {"ignore_eos", true}, {"max_tokens", 40}}), 40)
+      << "it is no limit";
+  Json chat = {{"messages", {{{"role", "user"}, {"content", "hello"}}}}, {"ignore_eos", true}};
+  EXPECT_EQ(tokens("/v1/chat/completions", chat), 30);
+  // The context ends it earlier.
+  EXPECT_EQ(tokens(kPath, {{"prompt", std::string(500, 'a')}, {"ignore_eos", true}}), 12);
+  auto kserve =
+      test.post("/v2/models/fake/generate", {{"text_input", "hello"}, {"ignore_eos", true}});
+  EXPECT_EQ(kserve.json()["text_output"].get<std::string>().size(), 30u) << kserve.body;
+}
+
 TEST(Completions, StreamTheSameText) {
   TestServer test;
   auto answer = test.post(kPath,

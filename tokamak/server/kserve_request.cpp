@@ -110,7 +110,9 @@ Result<std::vector<executor::Request>> executor_requests(const KServeRequest& re
     executor::Request one;
     TKM_ASSIGN(one.prompt, encode(model, text, /*add_special_tokens=*/true));
     one.sampling = request.sampling;
-    one.sampling.max_tokens = request.max_tokens.value_or(room_left(one.prompt.size(), model));
+    const int64_t room = room_left(one.prompt.size(), model);
+    one.sampling.max_tokens =
+        request.max_tokens.value_or(std::min(model.default_max_tokens.value_or(room), room));
     one.cache_salt = request.cache_salt;
     requests.push_back(std::move(one));
   }

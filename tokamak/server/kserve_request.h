@@ -15,7 +15,7 @@ namespace tokamak::server {
 struct KServeRequest {
   std::vector<std::string> texts;
   runtime::SamplingParams sampling;
-  std::optional<int64_t> max_tokens;  ///< Nothing: all the room that is left.
+  std::optional<int64_t> max_tokens;  ///< Nothing: the model's default, else the room left.
   bool with_prompt = false;           ///< Answers begin with their prompts.
   int64_t stream_interval = 1;        ///< Tokens of one piece of a stream.
   std::string cache_salt;

@@ -23,7 +23,7 @@ struct Model {
   Json template_variables = Json::object();  ///< bos_token, eos_token, …
   runtime::SamplingParams defaults;  ///< Of the model's generation_config.json, where a request
                                      ///< says nothing.
-  std::optional<int64_t> default_max_tokens;
+  std::optional<int64_t> default_max_tokens;  ///< Its max_new_tokens, in the same way.
   std::time_t created = 0;
   std::string target;  ///< "cpu", for metadata.
 

@@ -207,6 +207,7 @@ class TestServer {
                                  .max_sequences = 16,
                                  .num_pages = 64};
     runtime::SamplingParams defaults;
+    std::optional<int64_t> default_max_tokens;
     std::chrono::microseconds step_time{0};  // A step takes at least so long.
     bool load = true;
   };
@@ -241,6 +242,7 @@ class TestServer {
                               "{% if add_generation_prompt %}[assistant]{% endif %}{{ extra }}")
                               .value();
     model.defaults = setup_.defaults;
+    model.default_max_tokens = setup_.default_max_tokens;
     model.target = "fake";
     server->serve(std::move(model));
   }
