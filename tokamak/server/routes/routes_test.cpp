@@ -141,6 +141,17 @@ TEST(Routes, DrainWithoutCuttingAnAnswer) {
   auto refused = test.post("/v1/completions", {{"prompt", "a"}});
   EXPECT_EQ(refused.status, 503);
   EXPECT_TRUE(refused.headers.contains("retry-after"));
+  EXPECT_EQ(refused.json(),
+            Json({{"error",
+                   {{"message", "the server is shutting down"},
+                    {"type", "service_unavailable_error"},
+                    {"param", nullptr},
+                    {"code", "unavailable"}}}}));
+  Json chat = {{"messages", {{{"role", "user"}, {"content", "a"}}}}, {"stream", true}};
+  EXPECT_EQ(test.post("/v1/chat/completions", chat).json(), refused.json());
+  auto kserve = test.post("/v2/models/fake/generate", {{"text_input", "a"}});
+  EXPECT_EQ(kserve.status, 503);
+  EXPECT_EQ(kserve.json(), Json({{"error", "the server is shutting down"}}));
   Answer answer = client.read_answer();
   drain.join();
   EXPECT_TRUE(drained);

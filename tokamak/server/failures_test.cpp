@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// What clients see of an engine that fails while it works for them, and what their neighbours see.
+#include <atomic>
+
+#include <gtest/gtest.h>
+
+#include "tokamak/server/test_server.h"
+
+namespace tokamak::server {
+namespace {
+
+constexpr std::string_view kMessage =
+    "the engine failed while it worked on this request; the server's log says more";
+
+/// A server on which requests named "victim" (and with `all` every request) fail at their next
+/// token as soon as `armed` says so.
+struct Trap {
+  explicit Trap(bool all = false, bool armed_from_the_start = false) : armed(armed_from_the_start) {
+    TestServer::Setup setup;
+    setup.step_time = 2ms;
+    setup.executor.fault = [this, all](executor::Fault place, const executor::Request& request) {
+      return place == executor::Fault::kRow && armed && (all || request.id.ends_with("victim"));
+    };
+    test = std::make_unique<TestServer>(setup);
+  }
+  /// Sends a request, reads the beginning of its answer, lets it fail and reads the rest.
+  Answer spring(std::string_view path, const Json& body, Client& client) {
+    EXPECT_TRUE(client.send(request_text("POST", path, body.dump())));
+    while (client.buffer().find("\r\n\r\n") + 4 >= client.buffer().size()) {
+      if (!client.read_some()) break;
+    }
+    armed = true;
+    return client.read_answer();
+  }
+  std::atomic<bool> armed;
+  std::unique_ptr<TestServer> test;
+};
+
+Json body_for(std::string_view path, bool stream, std::string_view id) {
+  Json body = {{"max_tokens", 400}, {"ignore_eos", true}, {"stream", stream}, {"request_id", id}};
+  if (path == "/v1/chat/completions") {
+    body["messages"] = {{{"role", "user"}, {"content", "hello"}}};
+  } else {
+    body["prompt"] = "hello";
+  }
+  return body;
+}
+
+void expect_envelope(const Json& json) {
+  ASSERT_TRUE(json.is_object() && json.size() == 1 && json.contains("error")) << json;
+  EXPECT_EQ(json["error"],
+            Json({{"message", kMessage},
+                  {"type", "server_error"},
+                  {"param", nullptr},
+                  {"code", "internal_error"}}));
+}
+
+TEST(Failures, InTheMiddleOfAStreamAreItsLastEventAndNobodyElses) {
+  for (const char* path : {"/v1/completions", "/v1/chat/completions"}) {
+    SCOPED_TRACE(path);
+    Trap trap;
+    Client neighbour(trap.test->server->port()), client(trap.test->server->port());
+    neighbour.send(request_text(
+        "POST", "/v1/completions", body_for("/v1/completions", true, "neighbour").dump()));
+    ASSERT_TRUE(eventually([&] { return trap.test->executor->stats().running == 1; }));
+    const Answer answer = trap.spring(path, body_for(path, true, "victim"), client);
+    EXPECT_EQ(answer.status, 200);
+    EXPECT_TRUE(answer.complete) << "the stream ends as streams do";
+    std::vector<std::string> events = answer.events();
+    ASSERT_GE(events.size(), 3u) << answer.body;
+    EXPECT_EQ(events.back(), "[DONE]");
+    expect_envelope(Json::parse(events[events.size() - 2]));
+    for (size_t i = 0; i + 2 < events.size(); ++i) {
+      const Json chunk = Json::parse(events[i]);
+      EXPECT_FALSE(chunk.contains("error"));
+      EXPECT_EQ(chunk["choices"][0]["finish_reason"], nullptr);
+    }
+    // The connection goes on.
+    client.send(request_text("GET", "/health"));
+    EXPECT_EQ(client.read_answer().status, 200);
+    std::string text;
+    for (const std::string& event : neighbour.read_answer().events()) {
+      if (event != "[DONE]") text += Json::parse(event)["choices"][0]["text"].get<std::string>();
+    }
+    const Answer undisturbed =
+        trap.test->post("/v1/completions", body_for("/v1/completions", false, "other"));
+    EXPECT_EQ(text, undisturbed.json()["choices"][0]["text"]);
+    EXPECT_TRUE(trap.test->becomes_idle());
+    const executor::ExecutorStats stats = trap.test->executor->stats();
+    EXPECT_EQ(stats.finished[static_cast<size_t>(executor::FinishReason::kError)], 1);
+    EXPECT_EQ(stats.finished[static_cast<size_t>(executor::FinishReason::kLength)], 2);
+  }
+}
+
+TEST(Failures, OfAnAnswerThatHasNotBegunAreAnErrorOfTheServer) {
+  Trap trap(/*all=*/false, /*armed_from_the_start=*/true);
+  for (const char* path : {"/v1/completions", "/v1/chat/completions"}) {
+    for (bool stream : {false, true}) {
+      SCOPED_TRACE(fmt::format("{} stream {}", path, stream));
+      const Answer answer = trap.test->post(path, body_for(path, stream, "victim"));
+      EXPECT_EQ(answer.status, 500);
+      EXPECT_EQ(answer.headers.at("content-type"), "application/json");
+      expect_envelope(answer.json());
+    }
+  }
+  EXPECT_EQ(trap.test->post("/v1/completions", body_for("/v1/completions", false, "other")).status,
+            200);
+}
+
+TEST(Failures, OfAWholeAnswerThatWasUnderWayAreAnErrorOfTheServer) {
+  Trap trap;
+  Client client(trap.test->server->port());
+  client.send(
+      request_text("POST", "/v1/completions", body_for("/v1/completions", false, "victim").dump()));
+  ASSERT_TRUE(eventually([&] { return trap.test->executor->stats().output_tokens > 3; }));
+  trap.armed = true;
+  const Answer answer = client.read_answer();
+  EXPECT_EQ(answer.status, 500);
+  expect_envelope(answer.json());
+}
+
+TEST(Failures, OfKServesStreamsAreTheirLastEventOrCutThem) {
+  const Json events = {{"text_input", "hello"}, {"max_tokens", 400}, {"ignore_eos", true}};
+  {
+    Trap trap(/*all=*/true);
+    Client client(trap.test->server->port());
+    const Answer answer = trap.spring("/v2/models/fake/generate_stream", events, client);
+    EXPECT_TRUE(answer.complete);
+    ASSERT_GE(answer.events().size(), 2u) << answer.body;
+    EXPECT_EQ(Json::parse(answer.events().back()), Json({{"error", kMessage}}));
+    const Answer whole = trap.test->post("/v2/models/fake/generate", events);
+    EXPECT_EQ(whole.status, 500);
+    EXPECT_EQ(whole.json(), Json({{"error", kMessage}}));
+  }
+  // Its stream is bare text, so only a connection that is cut can tell.
+  Trap trap(/*all=*/true);
+  Client client(trap.test->server->port());
+  const Json bare = {
+      {"prompt", "hello"}, {"max_new_tokens", 400}, {"ignore_eos", true}, {"streaming", true}};
+  const Answer answer = trap.spring("/v1/models/fake:predict", bare, client);
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_FALSE(answer.complete);
+}
+
+}  // namespace
+}  // namespace tokamak::server
