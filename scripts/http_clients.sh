@@ -1,11 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Drives `tokamak serve models/storyteller` with the clients that people use (tests/http/clients_test.py), from a virtual
-# environment in build/http_venv that is made on first use. Exits 77, which CTest counts as skipped, if that cannot be made.
+# Drives `tokamak serve models/storyteller` with the clients that people use (tests/http/clients_test.py) and its page with
+# headless Chromium (tests/http/page_test.py, screenshot in build/page.png), from a virtual environment in build/http_venv that is
+# made on first use. Exits 77, which CTest counts as skipped, if that cannot be made; without Chromium (Debian's package chromium)
+# the page alone is skipped, and that is said in the form in which GoogleTest says it, which run_tests.sh collects.
 #   scripts/http_clients.sh PROGRAM
 set -euo pipefail
 cd "$(dirname "$0")/.."
 program=$1
+model=models/storyteller
 venv=build/http_venv
 requirements=tests/http/requirements.txt
 
@@ -17,4 +20,14 @@ if ! cmp -s $requirements $venv/made_from; then
   fi
   cp $requirements $venv/made_from
 fi
-exec $venv/bin/python tests/http/clients_test.py "$program" models/storyteller
+
+$venv/bin/python tests/http/clients_test.py "$program" $model
+
+chromium=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
+if [ -n "$chromium" ]; then
+  $venv/bin/python tests/http/page_test.py "$program" $model --chromium "$chromium"
+else
+  echo "page_test: no Chromium on the PATH" >&2
+  echo "hint: apt-get install --no-install-recommends chromium" >&2
+  echo "[  SKIPPED ] http_clients.page"
+fi

@@ -3,12 +3,12 @@
 """Public clients against the built program: clients_test.py PROGRAM MODEL"""
 import json
 import os
-import re
-import signal
 import ssl
 import subprocess
 import sys
+import socket
 import tempfile
+import time
 import unittest
 import urllib.request
 
@@ -17,35 +17,10 @@ import openai
 import tritonclient.http as triton
 
 import choice_task
+from served import Server
 
 PROGRAM, MODEL = sys.argv[1], sys.argv[2]
 KEY = "test-key"
-
-
-class Server:
-    """`tokamak serve` on a free port, until it says that it is ready."""
-
-    def __init__(self, *options):
-        self.process = subprocess.Popen(
-            [PROGRAM, "serve", MODEL, "--port", "0", "--quiet", "--no-tune", *options],
-            stdout=subprocess.PIPE, text=True)
-        self.url = None
-        self.told_to_stop = False
-        for line in self.process.stdout:
-            found = re.match(r"ready: (\S+) at (https?://\S+)/v1", line)
-            if found:
-                self.name, self.url = found.groups()
-                break
-        if self.url is None:
-            raise RuntimeError(f"the server ended with {self.process.wait()}")
-
-    def stop(self):
-        """Sends SIGTERM, unless it was sent; the exit status."""
-        if not self.told_to_stop:
-            self.process.send_signal(signal.SIGTERM)
-        self.process.stdout.read()
-        self.process.stdout.close()
-        return self.process.wait(timeout=60)
 
 
 class OpenAi(unittest.TestCase):
@@ -179,18 +154,68 @@ class Triton(unittest.TestCase):
 
 
 class Life(unittest.TestCase):
-    def test_sigterm_lets_a_stream_end(self):
-        own = Server()
+    def serve(self, *options):
+        own = Server(PROGRAM, MODEL, *options)
         self.addCleanup(own.process.kill)
-        client = openai.OpenAI(base_url=own.url + "/v1", api_key="none", max_retries=0)
-        stream = client.completions.create(model=own.name, prompt="Once", max_tokens=400, stream=True,
-                                           extra_body={"ignore_eos": True})
-        next(iter(stream))
-        own.process.send_signal(signal.SIGTERM)
-        own.told_to_stop = True
-        reasons = [chunk.choices[0].finish_reason for chunk in stream]
-        self.assertEqual(reasons[-1], "length")
+        return own, openai.OpenAI(base_url=own.url + "/v1", api_key="none", max_retries=0)
+
+    def long_answer(self, own):
+        """A raw connection on which an answer has begun that takes seconds."""
+        body = json.dumps({"prompt": "Once", "max_tokens": 450, "ignore_eos": True, "n": 16, "stream": True,
+                           "logprobs": 20})
+        client = socket.create_connection(own.url.removeprefix("http://").split(":"), timeout=60)
+        self.addCleanup(client.close)
+        client.sendall(f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                       f"Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        self.assertTrue(client.recv(100).startswith(b"HTTP/1.1 200 "))
+        return client
+
+    def rest_of(self, client):
+        """What still comes until the server closes the connection; its end."""
+        end = b""
+        try:
+            while piece := client.recv(1 << 16):
+                end = (end + piece)[-64:]
+        except ConnectionResetError:
+            pass
+        return end
+
+    def test_sigterm_lets_a_stream_end_and_refuses_what_comes_later(self):
+        own, client = self.serve("--drain-timeout", "300")
+        answer = self.long_answer(own)
+        own.terminate()
+        self.assertIsNotNone(own.wait_for("draining for up to 300 s"))
+        with self.assertRaises(openai.InternalServerError) as caught:
+            client.completions.create(model=own.name, prompt="Once", max_tokens=4)
+        self.assertEqual(caught.exception.status_code, 503)
+        self.assertEqual(caught.exception.body, {
+            "message": "the server is shutting down", "type": "service_unavailable_error", "param": None,
+            "code": "unavailable"})
+        end = self.rest_of(answer)
+        self.assertTrue(end.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n"), end)
         self.assertEqual(own.stop(), 0)
+
+    def test_a_second_sigterm_ends_it_at_once(self):
+        own, _ = self.serve("--drain-timeout", "600")
+        answer = self.long_answer(own)
+        own.terminate()
+        self.assertIsNotNone(own.wait_for("draining for up to 600 s"))
+        begin = time.monotonic()
+        own.terminate()
+        self.assertIsNotNone(own.wait_for("stopped with answers cut off"))
+        self.assertEqual(own.stop(), 1)
+        self.assertLess(time.monotonic() - begin, 2)
+        self.assertNotIn(b"[DONE]", self.rest_of(answer))
+
+    def test_the_drain_timeout_ends_it_too(self):
+        own, _ = self.serve("--drain-timeout", "0.2")
+        answer = self.long_answer(own)
+        begin = time.monotonic()
+        own.terminate()
+        self.assertIsNotNone(own.wait_for("stopped with answers cut off"))
+        self.assertEqual(own.stop(), 1)
+        self.assertLess(time.monotonic() - begin, 3)
+        self.assertNotIn(b"[DONE]", self.rest_of(answer))
 
     def test_tls(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -198,8 +223,7 @@ class Life(unittest.TestCase):
             subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out",
                             certificate, "-days", "2", "-subj", "/CN=localhost", "-addext",
                             "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
-            own = Server("--tls-certificate", certificate, "--tls-key", key)
-            self.addCleanup(own.process.kill)
+            own, _ = self.serve("--tls-certificate", certificate, "--tls-key", key)
             context = ssl.create_default_context(cafile=certificate)
             with urllib.request.urlopen(own.url + "/health", context=context, timeout=20) as answer:
                 self.assertEqual(answer.status, 200)
@@ -211,7 +235,7 @@ class Life(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    server = Server("--api-key", KEY, "--dtype", "float32")
+    server = Server(PROGRAM, MODEL, "--api-key", KEY, "--dtype", "float32")
     result = unittest.main(argv=sys.argv[:1], exit=False, verbosity=2).result
     status = server.stop()
     if status != 0:

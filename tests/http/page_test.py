@@ -1,41 +1,50 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Uses the page at / as a person would, in headless Chromium: sends a message, watches it stream, stops a long answer,
-reads the engine's figures. Keeps a screenshot (--screenshot). Exit status 77, with a reason, where there is no Chromium.
+reads the engine's figures. Keeps a screenshot.
 
-    page_test.py --url http://127.0.0.1:8000 [--screenshot build/page.png]
+    page_test.py PROGRAM MODEL [--chromium PATH] [--screenshot build/page.png]
+    page_test.py --url http://127.0.0.1:8000        of a server that runs already
 """
 
 import argparse
-import shutil
-import sys
 
-try:
-    from playwright.sync_api import expect, sync_playwright
-except ImportError:
-    print("SKIPPED: the Python package playwright is missing (scripts/python_env.sh http)")
-    sys.exit(77)
+from playwright.sync_api import expect, sync_playwright
+
+from served import Server
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--url", required=True)
+    parser.add_argument("program", nargs="?")
+    parser.add_argument("model", nargs="?")
+    parser.add_argument("--url")
+    parser.add_argument("--chromium", default="/usr/bin/chromium")
     parser.add_argument("--screenshot", default="build/page.png")
     args = parser.parse_args()
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if not chromium:
-        print("SKIPPED: no chromium on the PATH (apt-get install chromium)")
-        sys.exit(77)
+    if args.url:
+        return look(args.url, args)
+    if not args.model:
+        parser.error("give PROGRAM and MODEL, or --url")
+    server = Server(args.program, args.model)
+    try:
+        look(server.url, args)
+    finally:
+        status = server.stop()
+    assert status == 0, f"the server ended with {status}"
+
+
+def look(url, args):
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=args.chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         problems, outside = [], []
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("console", lambda message: problems.append(message.text) if message.type == "error"
                 and not message.text.startswith("Failed to load resource") else None)
         page.on("request", lambda request: outside.append(request.url) if not request.url.startswith(
-            (args.url, "data:")) else None)
-        use(page, args.url)
+            (url, "data:")) else None)
+        use(page, url)
         page.screenshot(path=args.screenshot)
         browser.close()
     assert not problems, f"the page reported errors: {problems}"
