@@ -64,7 +64,8 @@ TEST(KvCache, SharingAFreePageIsABug) {
 
 /// A sequence of full pages, each of one token 64 times.
 struct Sequence {
-  explicit Sequence(std::vector<int32_t> pages, std::string salt = "") : keys{std::move(salt), {}} {
+  explicit Sequence(const std::vector<int32_t>& pages, std::string salt = "")
+      : keys{std::move(salt), {}} {
     for (int32_t token : pages) tokens.insert(tokens.end(), 64, token);
   }
   /// As if it were computed: takes what is there, publishes the rest.

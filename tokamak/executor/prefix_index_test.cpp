@@ -10,7 +10,8 @@ namespace {
 
 /// A sequence of full pages, each of one token 64 times.
 struct Sequence {
-  explicit Sequence(std::vector<int32_t> pages, std::string salt = "") : keys{std::move(salt), {}} {
+  explicit Sequence(const std::vector<int32_t>& pages, std::string salt = "")
+      : keys{std::move(salt), {}} {
     for (int32_t token : pages) tokens.insert(tokens.end(), op::kPageTokens, token);
   }
   std::vector<int32_t> tokens;

@@ -146,7 +146,7 @@ void StepLoop::admit(ActiveRequest& request) {
   if (!request.admit(time)) return;
   ++stats_.admitted;
   stats_.queue_seconds += seconds(request.arrival(), time);
-  stats_.prefix_query_tokens += request.prompt_size();
+  stats_.prefix_query_tokens += static_cast<int64_t>(request.prompt_size());
 }
 
 bool StepLoop::faulty(Fault fault, const ActiveRequest& request) const {

@@ -152,8 +152,8 @@ struct TraceCase {
   double rate;  ///< Arrivals of an hour of the trace in an hour of the simulation.
 };
 
-void PrintTo(const TraceCase& trace, std::ostream* out) {
-  *out << trace.name << " x" << trace.rate;
+std::ostream& operator<<(std::ostream& out, const TraceCase& trace) {
+  return out << trace.name << " x" << trace.rate;
 }
 
 /// Tokens of prompts.
@@ -163,6 +163,7 @@ struct Hits {
 
 std::string percentiles(const std::vector<Replayed>& all, double Replayed::*point) {
   std::vector<double> waits;
+  waits.reserve(all.size());
   for (const Replayed& one : all) waits.push_back(one.*point - one.arrival);
   std::sort(waits.begin(), waits.end());
   auto at = [&](double share) { return waits[static_cast<size_t>(share * (waits.size() - 1))]; };
