@@ -34,7 +34,7 @@ struct SipHash {
   /// Up to 8 bytes, the first one lowest.
   static uint64_t word(std::span<const std::byte> bytes) {
     uint64_t value = 0;
-    std::memcpy(&value, bytes.data(), bytes.size());
+    if (!bytes.empty()) std::memcpy(&value, bytes.data(), bytes.size());
     static_assert(std::endian::native == std::endian::little);
     return value;
   }
