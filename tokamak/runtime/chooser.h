@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a step's logits to its tokens: on the device where a row asks for no more than the best
-// token, on the host else.
+// From a step's logits to its tokens: on the device where a row asks for the best token or for a
+// draw by temperature, top-k, top-p and min-p; on the host where it asks for more.
 #pragma once
 
 #include "tokamak/runtime/step_inputs.h"
@@ -9,6 +9,8 @@ namespace tokamak::runtime {
 
 /// The row takes the largest logit and asks for nothing else.
 bool takes_best(const SampleContext& context);
+/// The row asks for a draw from the logits as they are, and for nothing else.
+bool draws_plainly(const SampleContext& context);
 
 class Chooser {
  public:

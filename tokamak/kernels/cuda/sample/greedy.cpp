@@ -23,6 +23,7 @@ Result<Greedy> Greedy::make(device::Device& device, int64_t max_rows) {
                         .headers = sources()}));
   out.function_ = module.at(0);
   out.num_sms_ = cuda.info().num_sms;
+  if (!cuda.can_run()) return out;
   TKM_ASSIGN(out.best_, device.allocate(max_rows * 8));
   TKM_ASSIGN(out.arrived_, device.allocate(max_rows * 4));
   return out;
