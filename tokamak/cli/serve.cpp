@@ -56,9 +56,10 @@ server::Model served_model(const std::shared_ptr<api::Llm>& llm, std::vector<std
   return model;
 }
 
-/// Until the first signal.
-void wait_for_signal() {
-  while (signals == 0) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+/// Until the first signal, or until nothing can be served any more.
+void wait_for_end(const executor::Executor& executor) {
+  while (signals == 0 && !executor.failure())
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
 }
 
 Result<int> run_serve(ServeFlags flags) {
@@ -84,13 +85,16 @@ Result<int> run_serve(ServeFlags flags) {
                     llm->session_info().max_seq_len,
                     llm->session_info().max_sequences));
 
-  wait_for_signal();
-  print(fmt::format("draining for up to {} s; another signal stops at once\n",
-                    flags.drain_timeout_seconds));
+  wait_for_end(llm->executor());
+  if (signals > 0) {
+    print(fmt::format("draining for up to {} s; another signal stops at once\n",
+                      flags.drain_timeout_seconds));
+  }
   const auto timeout = std::chrono::duration_cast<std::chrono::nanoseconds>(
       std::chrono::duration<double>(flags.drain_timeout_seconds));
   const bool drained = server->drain(timeout, [] { return signals > 1; });
   server->stop();
+  if (auto failure = llm->executor().failure()) return *failure;
   print(drained ? "stopped\n" : "stopped with answers cut off\n");
   return drained ? 0 : 1;
 }

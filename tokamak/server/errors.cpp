@@ -66,8 +66,10 @@ Fault fault_of(const Error& error) {
       return unavailable("the server ended this request");
     case ErrorCode::kDeadline:
       return {504, "the request passed its deadline", "timeout_error", {}, "deadline", {}};
-    case ErrorCode::kOutOfMemory:
     case ErrorCode::kDevice:
+      base::log_warn("a request failed: {}", error.text());
+      return unavailable("the device is lost; the server ends and must be started again");
+    case ErrorCode::kOutOfMemory:
     case ErrorCode::kIo:
     case ErrorCode::kInternal:
       break;

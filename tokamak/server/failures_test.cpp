@@ -142,5 +142,34 @@ TEST(Failures, OfKServesStreamsAreTheirLastEventOrCutThem) {
   EXPECT_FALSE(answer.complete);
 }
 
+TEST(Failures, OfTheDeviceEndEveryAnswerAndTheServersHealth) {
+  std::atomic<bool> lost{false};
+  TestServer::Setup setup;
+  setup.step_time = 2ms;
+  setup.device_lost = [&] { return lost.load(); };
+  TestServer test(setup);
+  EXPECT_EQ(test.get("/health").status, 200);
+  Client stream(test.server->port()), whole(test.server->port());
+  stream.send(
+      request_text("POST", "/v1/completions", body_for("/v1/completions", true, "a").dump()));
+  ASSERT_TRUE(stream.read_some());
+  whole.send(
+      request_text("POST", "/v1/completions", body_for("/v1/completions", false, "b").dump()));
+  ASSERT_TRUE(eventually([&] { return test.executor->stats().running == 2; }));
+  lost = true;
+  const std::vector<std::string> events = stream.read_answer().events();
+  ASSERT_GE(events.size(), 2u);
+  EXPECT_EQ(Json::parse(events[events.size() - 2])["error"]["code"], "unavailable");
+  EXPECT_EQ(whole.read_answer().status, 503);
+  const Answer refused = test.post("/v1/completions", body_for("/v1/completions", false, "c"));
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_EQ(refused.json()["error"]["type"], "service_unavailable_error");
+  const Answer health = test.get("/health");
+  EXPECT_EQ(health.status, 503);
+  EXPECT_EQ(health.json()["status"], "failed");
+  EXPECT_EQ(test.get("/v2/health/ready").status, 503);
+  EXPECT_TRUE(test.becomes_idle());
+}
+
 }  // namespace
 }  // namespace tokamak::server

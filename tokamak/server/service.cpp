@@ -13,6 +13,12 @@ void Service::serve(std::shared_ptr<const Model> model) {
   state_.compare_exchange_strong(loading, State::kReady);
 }
 
+State Service::state() const {
+  const State state = state_;
+  if (state != State::kReady) return state;
+  return model()->executor->failure() ? State::kFailed : state;
+}
+
 std::shared_ptr<const Model> Service::model() const {
   std::lock_guard lock(mutex_);
   return model_;

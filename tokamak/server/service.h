@@ -13,9 +13,10 @@
 
 namespace tokamak::server {
 
-enum class State { kLoading, kReady, kDraining };
+/// kFailed: the device is lost, see executor::Executor::failure().
+enum class State { kLoading, kReady, kDraining, kFailed };
 constexpr auto enum_names(State) {
-  return std::array<std::string_view, 3>{"loading", "ready", "draining"};
+  return std::array<std::string_view, 4>{"loading", "ready", "draining", "failed"};
 }
 
 /// May be used from any thread.
@@ -30,7 +31,7 @@ class Service {
   const Auth auth;
   Metrics metrics;
 
-  State state() const { return state_; }
+  State state() const;
   void drain() { state_ = State::kDraining; }
   /// Begins to serve `model`.
   void serve(std::shared_ptr<const Model> model);

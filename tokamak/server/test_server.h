@@ -209,6 +209,7 @@ class TestServer {
     runtime::SamplingParams defaults;
     std::optional<int64_t> default_max_tokens;
     std::chrono::microseconds step_time{0};  // A step takes at least so long.
+    std::function<bool()> device_lost;       // Asked at each step.
     bool load = true;
   };
 
@@ -222,9 +223,11 @@ class TestServer {
 
   void load() {
     auto session = std::make_unique<executor::FakeSession>(setup_.session);
-    session->on_step = [step_time = setup_.step_time](const runtime::Step&) {
+    session->on_step = [step_time = setup_.step_time,
+                        lost = setup_.device_lost](const runtime::Step&) -> Result<void> {
       std::this_thread::sleep_for(step_time);
-      return Result<void>();
+      if (lost && lost()) return Error{ErrorCode::kDevice, "the fake device is lost", ""};
+      return {};
     };
     fake = session.get();
     if (on_sample) session->on_sample = on_sample;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// GET /health, /ping: 200 when the server takes generations; 503 while it loads or drains, so that
-// a load balancer sends nobody here.
+// GET /health, /ping: 200 when the server takes generations; 503 while it loads or drains or when
+// its device is lost, so that a load balancer sends nobody here.
 #include "tokamak/base/fields.h"
 #include "tokamak/server/routes/routes.h"
 
