@@ -1,16 +1,18 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Installs what the build needs from the distribution (Debian 12). Asks dpkg first: with everything in place it is done in
-# a moment and needs no rights. Groups: build (default), lint, sanitizers; `all` is every group.
-#   scripts/install_deps.sh [build|lint|sanitizers|all]…
+# a moment and needs no rights. Groups: build (default), lint, sanitizers, page (the browser that tests the page); `all` is
+# every group.
+#   scripts/install_deps.sh [build|lint|sanitizers|page|all]…
 set -eu
 
-build="g++ cmake ninja-build make ccache mold pkg-config python3 xz-utils
+build="g++ cmake ninja-build make ccache mold pkg-config python3 python3-venv xz-utils
   libfmt-dev libspdlog-dev nlohmann-json3-dev libcli11-dev libhwy-dev libpcre2-dev libicu-dev libxxhash-dev
   libboost-dev libssl-dev prometheus-cpp-dev
   libgtest-dev libgmock-dev libbenchmark-dev"
 lint="clang-format clang-tidy"
 sanitizers="clang libclang-rt-14-dev"
+page="chromium"
 
 wanted=
 for group in "${@:-build}"; do
@@ -18,8 +20,9 @@ for group in "${@:-build}"; do
     build) wanted="$wanted $build" ;;
     lint) wanted="$wanted $lint" ;;
     sanitizers) wanted="$wanted $sanitizers" ;;
-    all) wanted="$wanted $build $lint $sanitizers" ;;
-    *) echo "install_deps: no group '$group' (has build, lint, sanitizers, all)" >&2; exit 2 ;;
+    page) wanted="$wanted $page" ;;
+    all) wanted="$wanted $build $lint $sanitizers $page" ;;
+    *) echo "install_deps: no group '$group' (has build, lint, sanitizers, page, all)" >&2; exit 2 ;;
   esac
 done
 
