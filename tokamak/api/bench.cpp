@@ -128,6 +128,8 @@ Result<LatencyReport> bench_latency(const engine::Engine& engine,
   report.read_bandwidth = measure_read_bandwidth(*device);
   TKM_ASSIGN(runtime::SessionPlan planned, runtime::plan_session(engine, *device, session_options));
   report.planned_bytes = planned.memory.total_bytes();
+  if (!device->host_accessible())
+    report.predicted_device_bytes = planned.in_use_bytes + report.planned_bytes;
   TKM_ASSIGN(auto session, runtime::open_session(engine, device, session_options, progress));
   TKM_ASSIGN(SequenceRunner runner, SequenceRunner::make(*session, options.batch, length));
   Run best{std::numeric_limits<double>::infinity(), std::numeric_limits<double>::infinity()};
@@ -146,6 +148,8 @@ Result<LatencyReport> bench_latency(const engine::Engine& engine,
   report.step_bytes =
       decode_step_bytes(engine.plan, options.batch, options.input_len + options.output_len / 2);
   report.peak_bytes = peak_resident_bytes();
+  if (!device->host_accessible())
+    report.device_bytes = device->total_bytes() - device->free_bytes();
   // Once more: other work on the machine may have slowed the first measurement.
   report.read_bandwidth = std::max(report.read_bandwidth, measure_read_bandwidth(*device));
   report.floor_ms = static_cast<double>(report.step_bytes) / report.read_bandwidth * 1000;

@@ -24,6 +24,8 @@ struct LatencyReport {
   double floor_ms = 0;        ///< step_bytes / read_bandwidth
   int64_t planned_bytes = 0;  ///< The byte table's sum.
   int64_t peak_bytes = 0;     ///< Largest resident size of the process.
+  int64_t predicted_device_bytes = 0;  ///< Of a GPU: what was in use, and planned_bytes.
+  int64_t device_bytes = 0;            ///< In use after the run.
 };
 
 /// Errors: invalid (lengths that the model does not take), those of opening.

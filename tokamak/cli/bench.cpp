@@ -56,6 +56,8 @@ Result<int> run_latency(const LatencyFlags& flags) {
                  {"share_of_floor", share},
                  {"planned_bytes", r.planned_bytes},
                  {"peak_bytes", r.peak_bytes},
+                 {"predicted_device_bytes", r.predicted_device_bytes},
+                 {"device_bytes", r.device_bytes},
                  {"engine_seconds", open_seconds}};
     print(json.dump(1) + "\n");
     return 0;
@@ -82,6 +84,11 @@ Result<int> run_latency(const LatencyFlags& flags) {
   print(fmt::format("  memory  {} planned, {} peak resident\n",
                     engine::bytes_text(r.planned_bytes),
                     engine::bytes_text(r.peak_bytes)));
+  if (r.device_bytes > 0) {
+    print(fmt::format("  device  {} in use, {} predicted\n",
+                      engine::bytes_text(r.device_bytes),
+                      engine::bytes_text(r.predicted_device_bytes)));
+  }
   return 0;
 }
 

@@ -28,6 +28,7 @@ struct SessionPlan {
   engine::StepLimits limits;
   engine::MemoryPlan memory;
   int64_t max_seq_len = 0;
+  int64_t in_use_bytes = 0;  ///< Of a GPU before: the driver's, the kernels', other processes'.
 };
 /// Errors: invalid (an option out of range), out_of_memory with the table and what to change.
 Result<SessionPlan> plan_session(const engine::Engine& engine,

@@ -68,6 +68,7 @@ Result<SessionPlan> plan_with_kernels(const Plan& plan,
                                       std::span<const StepKernels> kernels) {
   TKM_RETURN_IF_ERROR(check_options(plan, options));
   SessionPlan out;
+  if (!device.host_accessible()) out.in_use_bytes = device.total_bytes() - device.free_bytes();
   out.max_seq_len = options.max_seq_len ? options.max_seq_len : plan.max_positions;
   out.limits.max_tokens = options.max_step_tokens;
   out.limits.max_sequences = std::min(options.max_sequences, options.max_step_tokens);
