@@ -31,7 +31,8 @@ strip --strip-unneeded "$folder"/bin/* "$folder"/lib/*
 
 # Terms: of the libraries copied, of the archives linked in, and of the libraries that are headers only.
 mapfile -t archives < <(ninja -C "$build" -t commands "bin/$(basename "$program")" | tail -1 | grep -o '/usr/lib/[^ ]*\.a' | sort -u)
-headers=(/usr/include/nlohmann/json.hpp /usr/include/CLI/CLI.hpp /usr/include/fmt/format.h /usr/include/hwy/highway.h)
+headers=(/usr/include/nlohmann/json.hpp /usr/include/CLI/CLI.hpp /usr/include/fmt/format.h /usr/include/hwy/highway.h
+  /usr/include/boost/version.hpp)
 for file in "${libraries[@]}" "${archives[@]}" "${headers[@]}"; do
   owner=$(dpkg-query -S "$file" 2>/dev/null || dpkg-query -S "${file/#\/usr\/lib/\/lib}" 2>/dev/null) || {
     echo "dist: no package owns $file, so its terms are unknown" >&2
