@@ -79,7 +79,7 @@ float load(DType dtype, const void* src, int64_t i) {
 
 void convert(DType from, const void* src, DType to, void* dst, int64_t count) {
   if (from == to) {
-    std::memcpy(dst, src, static_cast<size_t>(count * dtype_bytes(from)));
+    if (count > 0) std::memcpy(dst, src, static_cast<size_t>(count * dtype_bytes(from)));
     return;
   }
   if (from == DType::kBF16 && to == DType::kF32) {

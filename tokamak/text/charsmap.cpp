@@ -41,7 +41,7 @@ Result<Charsmap> Charsmap::parse(std::string_view blob, std::string_view where) 
   }
   Charsmap map;
   map.units_.resize(size / 4);
-  std::memcpy(map.units_.data(), blob.data() + 4, size);
+  if (size > 0) std::memcpy(map.units_.data(), blob.data() + 4, size);
   map.replacements_ = blob.substr(4 + size);
   if (auto bad = find_invalid_utf8(map.replacements_)) {
     return base::corrupt(

@@ -131,6 +131,13 @@ TEST(SentencePiece, RefusesWhatItsLibraryRefuses) {
               HasSubstr("precompiled_charsmap: trie of 32 bytes"));
 }
 
+TEST(SentencePiece, TakesACharacterMapWithoutATrie) {
+  const std::string empty_trie(4, '\0');
+  auto parts =
+      read_sentencepiece(basics() + bytes_field(3, bytes_field(2, empty_trie)), "tokenizer.model");
+  EXPECT_TRUE(parts.ok()) << parts.error().text();
+}
+
 TEST(Tiktoken, NamesTheLineThatIsWrong) {
   auto error = [](std::string_view text) {
     auto parts = read_tiktoken(text, "t.tiktoken");

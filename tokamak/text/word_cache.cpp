@@ -13,7 +13,7 @@ using PackedWord = std::array<uint64_t, WordCache::kMaxWordBytes / 8>;
 
 PackedWord pack(std::string_view word) {
   PackedWord packed{};
-  std::memcpy(packed.data(), word.data(), word.size());
+  if (!word.empty()) std::memcpy(packed.data(), word.data(), word.size());
   return packed;
 }
 
