@@ -180,6 +180,15 @@ class Life(unittest.TestCase):
             pass
         return end
 
+    def expect_cut_off(self, own, answer, seconds):
+        """One more signal ends the server within `seconds`, before the answer is whole."""
+        begin = time.monotonic()
+        own.terminate()
+        self.assertIsNotNone(own.wait_for("stopped with answers cut off"))
+        self.assertEqual(own.stop(), 1)
+        self.assertLess(time.monotonic() - begin, seconds)
+        self.assertNotIn(b"[DONE]", self.rest_of(answer))
+
     def test_sigterm_lets_a_stream_end_and_refuses_what_comes_later(self):
         own, client = self.serve("--drain-timeout", "300")
         answer = self.long_answer(own)
@@ -200,22 +209,12 @@ class Life(unittest.TestCase):
         answer = self.long_answer(own)
         own.terminate()
         self.assertIsNotNone(own.wait_for("draining for up to 600 s"))
-        begin = time.monotonic()
-        own.terminate()
-        self.assertIsNotNone(own.wait_for("stopped with answers cut off"))
-        self.assertEqual(own.stop(), 1)
-        self.assertLess(time.monotonic() - begin, 2)
-        self.assertNotIn(b"[DONE]", self.rest_of(answer))
+        self.expect_cut_off(own, answer, seconds=2)
 
     def test_the_drain_timeout_ends_it_too(self):
         own, _ = self.serve("--drain-timeout", "0.2")
         answer = self.long_answer(own)
-        begin = time.monotonic()
-        own.terminate()
-        self.assertIsNotNone(own.wait_for("stopped with answers cut off"))
-        self.assertEqual(own.stop(), 1)
-        self.assertLess(time.monotonic() - begin, 3)
-        self.assertNotIn(b"[DONE]", self.rest_of(answer))
+        self.expect_cut_off(own, answer, seconds=3)
 
     def test_tls(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -10,16 +10,9 @@
 namespace tokamak::runtime {
 namespace {
 
-bool is_greedy(const SamplingParams& params) {
-  return params.temperature < 1e-5f || params.top_p == 0;
-}
-
 /// Nothing changes the logits, and nothing is told beside the token.
 bool asks_for_token_alone(const SampleContext& context) {
-  const SamplingParams& p = *context.params;
-  return p.repetition_penalty == 1 && p.presence_penalty == 0 && p.frequency_penalty == 0 &&
-         context.banned.empty() && p.logit_bias.empty() && p.bad_words.empty() &&
-         p.allowed_token_ids.empty() && p.logprobs < 0 && context.given < 0;
+  return !changes_logits(context) && context.params->logprobs < 0 && context.given < 0;
 }
 
 kernels::cuda::DrawRow draw_row(const SampleRow& row) {

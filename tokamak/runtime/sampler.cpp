@@ -14,7 +14,6 @@
 namespace tokamak::runtime {
 namespace {
 
-constexpr float kGreedyBelow = 1e-5f;
 constexpr float kLowest = -std::numeric_limits<float>::infinity();
 constexpr float kHighest = std::numeric_limits<float>::max();
 
@@ -40,12 +39,6 @@ struct Scratch {
 bool has_penalties(const SamplingParams& params) {
   return params.repetition_penalty != 1 || params.presence_penalty != 0 ||
          params.frequency_penalty != 0;
-}
-
-bool changes_logits(const SampleContext& context) {
-  const SamplingParams& params = *context.params;
-  return has_penalties(params) || !context.banned.empty() || !params.logit_bias.empty() ||
-         !params.bad_words.empty() || !params.allowed_token_ids.empty();
 }
 
 /// `before` are the logits without penalties, `counts` is memory for as many.
@@ -287,6 +280,16 @@ void add_logprobs(
 
 }  // namespace
 
+bool is_greedy(const SamplingParams& params) {
+  return params.temperature < 1e-5f || params.top_p == 0;
+}
+
+bool changes_logits(const SampleContext& context) {
+  const SamplingParams& params = *context.params;
+  return has_penalties(params) || !context.banned.empty() || !params.logit_bias.empty() ||
+         !params.bad_words.empty() || !params.allowed_token_ids.empty();
+}
+
 Result<Sampled> sample(std::span<const float> logits,
                        const SampleContext& context,
                        std::vector<float>& memory) {
@@ -314,8 +317,8 @@ Result<Sampled> sample(std::span<const float> logits,
         fmt::format("no token may be chosen for position {}", context.position),
         "allowed_token_ids, bad_words, min_tokens and the model's own limits leave none");
   }
-  out.token = params.temperature < kGreedyBelow ? static_cast<int32_t>(scan_first(adjusted, max))
-                                                : draw_token(adjusted, max, context, scratch);
+  out.token = is_greedy(params) ? static_cast<int32_t>(scan_first(adjusted, max))
+                                : draw_token(adjusted, max, context, scratch);
   if (params.logprobs >= 0) add_logprobs(logits, raw_max, params.logprobs, scratch, out);
   return out;
 }

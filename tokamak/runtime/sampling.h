@@ -95,6 +95,12 @@ struct SampleContext {
                        ///< its logprobs are asked for, SamplingParams::prompt_logprobs of them.
 };
 
+/// The best token is taken, nothing is drawn: temperature below 1e-5, or top_p 0.
+bool is_greedy(const SamplingParams& params);
+/// Penalties, bias or tokens that may not be chosen: the token is not chosen by the model's logits
+/// alone.
+bool changes_logits(const SampleContext& context);
+
 /// Logprobs are never NaN and not below this, so that every text form of a number can hold them.
 inline constexpr float kLeastLogprob = -9999;
 

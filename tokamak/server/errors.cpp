@@ -66,15 +66,15 @@ Fault fault_of(const Error& error) {
       return unavailable("the server ended this request");
     case ErrorCode::kDeadline:
       return {504, "the request passed its deadline", "timeout_error", {}, "deadline", {}};
-    case ErrorCode::kDevice:
-      base::log_warn("a request failed: {}", error.text());
-      return unavailable("the device is lost; the server ends and must be started again");
     case ErrorCode::kOutOfMemory:
+    case ErrorCode::kDevice:
     case ErrorCode::kIo:
     case ErrorCode::kInternal:
       break;
   }
   base::log_warn("a request failed: {}", error.text());
+  if (error.code == ErrorCode::kDevice)
+    return unavailable("the device is lost; the server ends and must be started again");
   Fault fault;
   fault.message = "the engine failed while it worked on this request; the server's log says more";
   fault.code = "internal_error";

@@ -165,9 +165,10 @@ void generate(Service& service, const std::shared_ptr<Exchange>& exchange, Gener
     service.metrics.asked(request);
     auto stream = executor.submit(std::move(request));
     if (!stream.ok()) {
-      const bool draining = service.state() == State::kDraining;
-      return exchange->respond(error_response(
-          wire, draining ? unavailable("the server is shutting down") : fault_of(stream.error())));
+      return exchange->respond(error_response(wire,
+                                              service.draining()
+                                                  ? unavailable("the server is shutting down")
+                                                  : fault_of(stream.error())));
     }
     generation->add(std::move(*stream), num_answers);
   }

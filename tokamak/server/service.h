@@ -32,6 +32,7 @@ class Service {
   Metrics metrics;
 
   State state() const;
+  bool draining() const { return state_ == State::kDraining; }
   void drain() { state_ = State::kDraining; }
   /// Begins to serve `model`.
   void serve(std::shared_ptr<const Model> model);

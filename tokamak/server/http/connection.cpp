@@ -234,7 +234,7 @@ void Connection::refuse(HttpResponse response) {
 // ---- Writing.
 
 void Connection::send_head(const HttpResponse& response, std::optional<size_t> length) {
-  if (context_.service.state() == State::kDraining || input_ended_) keep_alive_ = false;
+  if (context_.service.draining() || input_ended_) keep_alive_ = false;
   if (!length && !chunked_) keep_alive_ = false;
   status_ = response.status;
   append_response_head(
