@@ -6,11 +6,11 @@
 //   taskset -c 0 executor_bench
 // us_per_token is the CPU time of all threads.
 #include <condition_variable>
-#include <ctime>
 #include <mutex>
 
 #include <benchmark/benchmark.h>
 
+#include "tokamak/executor/bench_session.h"
 #include "tokamak/executor/executor.h"
 
 namespace tokamak::executor {
@@ -38,35 +38,18 @@ class Pace {
   int64_t open_ = 0;
 };
 
-class InstantSession : public runtime::Session {
- public:
-  InstantSession(int64_t sequences, int64_t vocab_size, Pace& pace)
-      : info_{.vocab_size = vocab_size,
-              .max_seq_len = 4096,
-              .max_step_tokens = 2 * sequences,
-              .max_step_rows = sequences,
-              .max_sequences = sequences,
-              .num_pages = sequences * 64},
-        pace_(pace) {}
-  const runtime::SessionInfo& info() const override { return info_; }
-  Result<runtime::StepOutput> step(const runtime::Step& step) override {
-    pace_.wait();
-    runtime::StepOutput output;
-    output.samples.reserve(step.samples.size());
-    for (const auto& sample : step.samples) {
-      runtime::Sampled sampled;
-      const auto draw = static_cast<uint64_t>(sample.context.position) * 2654435761u;
-      sampled.token = static_cast<int32_t>((draw >> 7) % static_cast<uint64_t>(info_.vocab_size));
-      output.samples.emplace_back(std::move(sampled));
-    }
-    pace_.said(static_cast<int64_t>(step.samples.size()));
-    return output;
-  }
-
- private:
-  runtime::SessionInfo info_;
-  Pace& pace_;
-};
+std::unique_ptr<BenchSession> paced_session(int64_t sequences, int64_t vocab_size, Pace& pace) {
+  auto session =
+      std::make_unique<BenchSession>(runtime::SessionInfo{.vocab_size = vocab_size,
+                                                          .max_seq_len = 4096,
+                                                          .max_step_tokens = 2 * sequences,
+                                                          .max_step_rows = sequences,
+                                                          .max_sequences = sequences,
+                                                          .num_pages = sequences * 64});
+  session->before = [&pace] { pace.wait(); };
+  session->after = [&pace](int64_t tokens) { pace.said(tokens); };
+  return session;
+}
 
 /// The streams that have something to read, for one thread that reads them all.
 class Ready {
@@ -113,27 +96,21 @@ void serve(Executor& executor, const Request& request, int64_t count, Pace& pace
   }
 }
 
-double cpu_seconds() {
-  timespec time;
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
-
 void streams(benchmark::State& state) {
   const int64_t count = state.range(0);
   auto tokenizer = text::Tokenizer::load("models/storyteller");
   if (!tokenizer.ok()) return state.SkipWithError(tokenizer.error().text().c_str());
   Pace pace;
-  auto executor = *Executor::start(
-      std::make_unique<InstantSession>(count, (*tokenizer)->vocab_size(), pace), *tokenizer);
+  auto executor =
+      *Executor::start(paced_session(count, (*tokenizer)->vocab_size(), pace), *tokenizer);
   Request request;
   for (int32_t i = 0; i < 50; ++i) request.prompt.push_back(i * 31);
   request.sampling.max_tokens = 500;
   request.sampling.ignore_eos = true;
   if (state.range(1)) request.sampling.stop = {"User:", "\n\n\n", "<|end|>", "never said"};
-  const double begin = cpu_seconds();
+  const double begin = cpu_seconds(CLOCK_PROCESS_CPUTIME_ID);
   for (auto _ : state) serve(*executor, request, count, pace);
-  const double cpu = cpu_seconds() - begin;
+  const double cpu = cpu_seconds(CLOCK_PROCESS_CPUTIME_ID) - begin;
   const auto tokens = static_cast<double>(executor->stats().output_tokens);
   state.counters["us_per_token"] = 1e6 * cpu / tokens;
 }

@@ -5,43 +5,31 @@
 // time. Run it in the root of the repository, bound to one core:
 //   taskset -c 0 server_bench
 // us_per_token is the CPU time of all threads but the client's.
-#include <ctime>
 
 #include <benchmark/benchmark.h>
 #include <sys/epoll.h>
 
+#include "tokamak/executor/bench_session.h"
 #include "tokamak/server/test_server.h"
 
 namespace tokamak::server {
 namespace {
 
+using executor::cpu_seconds;
+
 constexpr int64_t kTokens = 400;  ///< Of each answer.
 
-class SleepingSession : public runtime::Session {
- public:
-  SleepingSession(int64_t sequences, int64_t vocab_size)
-      : info_{.vocab_size = vocab_size,
-              .max_seq_len = 1024,
-              .max_step_tokens = 64 * sequences,
-              .max_step_rows = sequences,
-              .max_sequences = sequences,
-              .num_pages = sequences * 16} {}
-  const runtime::SessionInfo& info() const override { return info_; }
-  Result<runtime::StepOutput> step(const runtime::Step& step) override {
-    std::this_thread::sleep_for(20ms);
-    runtime::StepOutput output;
-    for (const auto& sample : step.samples) {
-      runtime::Sampled sampled;
-      const auto draw = static_cast<uint64_t>(sample.context.position) * 2654435761u;
-      sampled.token = static_cast<int32_t>((draw >> 7) % static_cast<uint64_t>(info_.vocab_size));
-      output.samples.emplace_back(std::move(sampled));
-    }
-    return output;
-  }
-
- private:
-  runtime::SessionInfo info_;
-};
+std::unique_ptr<runtime::Session> sleeping_session(int64_t sequences, int64_t vocab_size) {
+  auto session = std::make_unique<executor::BenchSession>(
+      runtime::SessionInfo{.vocab_size = vocab_size,
+                           .max_seq_len = 1024,
+                           .max_step_tokens = 64 * sequences,
+                           .max_step_rows = sequences,
+                           .max_sequences = sequences,
+                           .num_pages = sequences * 16});
+  session->before = [] { std::this_thread::sleep_for(20ms); };
+  return session;
+}
 
 /// Reads and drops what all clients get until each has its last event; returns the bytes.
 int64_t read_all(const std::vector<std::unique_ptr<Client>>& clients) {
@@ -70,12 +58,6 @@ int64_t read_all(const std::vector<std::unique_ptr<Client>>& clients) {
   return bytes;
 }
 
-double cpu_seconds(clockid_t clock) {
-  timespec time;
-  clock_gettime(clock, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
-
 void streams(benchmark::State& state) {
   const int64_t count = state.range(0);
   auto tokenizer = text::Tokenizer::load("models/storyteller");
@@ -87,8 +69,7 @@ void streams(benchmark::State& state) {
   Model model;
   model.names = {"sleeping"};
   model.executor =
-      executor::Executor::start(
-          std::make_unique<SleepingSession>(count, (*tokenizer)->vocab_size()), *tokenizer)
+      executor::Executor::start(sleeping_session(count, (*tokenizer)->vocab_size()), *tokenizer)
           .value();
   model.tokenizer = *tokenizer;
   auto executor = model.executor;
