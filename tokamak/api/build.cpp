@@ -9,6 +9,7 @@
 #include "tokamak/base/log.h"
 #include "tokamak/compiler/emit.h"
 #include "tokamak/models/families.h"
+#include "tokamak/runtime/engine_session.h"
 
 namespace tokamak::api {
 namespace {
@@ -146,6 +147,9 @@ Result<engine::Engine> build_engine(const fs::path& checkpoint,
              compiler::emit(*graph, info.spec.max_positions, device, tuner, options.progress));
   if (auto saved = tuner.save(); !saved.ok())
     base::log_warn("timings are not kept: {}", saved.error().message);
+  if (options.machine_code) {
+    TKM_ASSIGN(engine.code, runtime::session_code(engine, device));
+  }
   out.tactics_timed = tuner.num_timed();
   out.tactics_from_cache = tuner.num_from_cache();
 

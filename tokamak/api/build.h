@@ -20,6 +20,7 @@ struct BuildOptions {
   int num_threads = 0;  ///< 0: all processors.
   bool dummy_weights = false;  ///< Random weights: config.json alone is needed.
   bool tune = true;            ///< Time tactics on the device; else take each tactic's first guess.
+  bool machine_code = true;    ///< The engine carries that of its kernels; else loading compiles.
   std::vector<std::string> disabled_passes;
   std::vector<std::string> record_passes;  ///< Keep the graph's text after these in the report.
   base::Progress progress;

@@ -36,6 +36,8 @@ Result<int> run_build(const BuildFlags& flags) {
                  {"steps", engine.plan.steps.size()},
                  {"tactics_timed", report.tactics_timed},
                  {"tactics_from_cache", report.tactics_from_cache},
+                 {"kernels", engine.code.size()},
+                 {"kernel_bytes", engine.code_bytes()},
                  {"seconds", report.seconds}};
     print(json.dump(1) + "\n");
     return 0;
@@ -50,6 +52,9 @@ Result<int> run_build(const BuildFlags& flags) {
       report.tactics_timed,
       report.tactics_from_cache,
       report.seconds));
+  if (!engine.code.empty())
+    print(fmt::format(
+        "{} kernels compiled, {}\n", engine.code.size(), engine::bytes_text(engine.code_bytes())));
   if (!device->can_run())
     print(
         "No GPU timed the tactics: each is the first guess for an H200. Build again where the GPU "

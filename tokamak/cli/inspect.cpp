@@ -31,7 +31,8 @@ Result<std::string> stage_text(const InspectFlags& flags,
         "give the checkpoint folder");
   } else {
     if (flags.stage.starts_with(kAfter)) build.record_passes = {flags.stage.substr(kAfter.size())};
-    if (!of_plan) build.tune = false;
+    build.tune = build.tune && of_plan;
+    build.machine_code = of_plan;
     build.dummy_weights =
         build.dummy_weights || !of_plan ||
         !std::filesystem::exists(std::filesystem::path(flags.model.model) / "model.safetensors");

@@ -75,6 +75,14 @@ std::string headline(const engine::Engine& engine, const runtime::SessionPlan& p
       planned.max_seq_len);
 }
 
+/// What the engine holds of its kernels; nothing where they are part of the program.
+std::string code_text(const engine::Engine& engine) {
+  if (engine.code.empty()) return {};
+  return fmt::format("\nmachine code in the engine: {} kernels, {}\n",
+                     engine.code.size(),
+                     engine::bytes_text(engine.code_bytes()));
+}
+
 constexpr std::string_view kStyle =
     "body{font:14px/1.4 system-ui,sans-serif;margin:2em auto;max-width:75em;padding:0 "
     "1em;color:#222}"
@@ -104,7 +112,8 @@ std::string plan_text(const engine::Engine& engine, const runtime::SessionPlan& 
     if (step.choices.size() > 1)
       out += fmt::format("       many: {}\n", choice_text(step.choices.back()));
   }
-  return out + "\nbytes\n" + engine::byte_table_text(planned.memory);
+  out += "\nbytes\n" + engine::byte_table_text(planned.memory);
+  return out + code_text(engine);
 }
 
 std::string kernels_text(const engine::Plan& plan) {
@@ -152,6 +161,7 @@ std::string plan_html(const engine::Engine& engine, const runtime::SessionPlan& 
   }
   out += fmt::format("<tr><th>total</th><td class=n>{}</td><td></td></tr></table><h2>Steps</h2><p>",
                      engine::bytes_text(total));
+  if (!engine.code.empty()) out += escaped(code_text(engine)) + "</p><p>";
   for (const engine::PlanStep& step : plan.steps) {
     std::string title = value_list(plan, step.outputs) + " = " + step.op + "(" +
                         value_list(plan, step.inputs) + ")" + attributes(step.attributes);

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "tokamak/base/thread_pool.h"
 #include "tokamak/tensor/tensor.h"
@@ -46,6 +47,13 @@ class Graph {
   virtual void launch() = 0;
 };
 
+/// Machine code that a device made of one kernel's source.
+struct KernelCode {
+  std::string name;     ///< The kernel's, for people.
+  std::string key;      ///< Names source, options and architecture; what asks for it says the same.
+  std::string content;  ///< The device's to read.
+};
+
 class Device {
  public:
   virtual ~Device() = default;
@@ -81,6 +89,15 @@ class Device {
   virtual Result<std::unique_ptr<Graph>> capture(const std::function<void()>& work) = 0;
   /// Microseconds that the device takes for what `work` calls.
   virtual Result<double> time_us(const std::function<void()>& work) = 0;
+  /// Machine code that kernels are loaded from before anything is compiled. Nothing on devices
+  /// whose kernels are part of the program.
+  virtual void offer_code(KernelCode /*code*/) {}
+  /// Runs `work` and returns the machine code of all kernels that it made, by key; nothing is run
+  /// and returned on devices whose kernels are part of the program. Errors: those of `work`.
+  virtual Result<std::vector<KernelCode>> record_code(
+      const std::function<Result<void>()>& /*work*/) {
+    return std::vector<KernelCode>();
+  }
   /// Host threads for compute and for loading.
   virtual base::ThreadPool& pool() = 0;
 };

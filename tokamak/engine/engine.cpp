@@ -6,9 +6,9 @@
 namespace tokamak::engine {
 namespace {
 
-constexpr std::string_view kManifestFile = "config.json", kPlanFile = "rank0.engine";
+constexpr std::string_view kManifestFile = "config.json", kRankFile = "rank0.engine";
 
-Json manifest_json(const Manifest& m, const std::string& plan_hash) {
+Json manifest_json(const Manifest& m, const std::string& rank_hash) {
   return {{"format", "tokamak engine"},
           {"format_version", kFormatVersion},
           {"family", m.family},
@@ -24,7 +24,7 @@ Json manifest_json(const Manifest& m, const std::string& plan_hash) {
           {"eos_token_id", m.eos_ids},
           {"bos_token_id", m.bos_id},
           {"build_seconds", m.build_seconds},
-          {"plan_hash", plan_hash}};
+          {"rank_hash", rank_hash}};
 }
 
 Result<Manifest> manifest_from(const Json& json) {
@@ -51,20 +51,21 @@ Result<Manifest> manifest_from(const Json& json) {
 
 Result<void> write_engine(const Engine& engine) {
   TKM_RETURN_IF_ERROR(base::make_folders(engine.folder));
-  std::string plan = engine.plan.to_json().dump();
-  TKM_RETURN_IF_ERROR(base::write_file_atomic(engine.folder / kPlanFile, plan));
-  Json manifest = manifest_json(engine.manifest, base::hash_text(plan).hex());
+  std::string rank =
+      write_rank_file({.plan = engine.plan.to_json().dump(), .code = engine.code});
+  TKM_RETURN_IF_ERROR(base::write_file_atomic(engine.folder / kRankFile, rank));
+  Json manifest = manifest_json(engine.manifest, base::hash_text(rank).hex());
   return base::write_file_atomic(engine.folder / kManifestFile, manifest.dump(1) + "\n");
 }
 
 bool is_engine_folder(const std::filesystem::path& folder) {
-  return std::filesystem::exists(folder / kPlanFile);
+  return std::filesystem::exists(folder / kRankFile);
 }
 
 Result<Engine> read_engine(const std::filesystem::path& folder) {
   if (!is_engine_folder(folder))
     return base::not_found(
-        fmt::format("{} is not an engine folder (no {})", folder.string(), kPlanFile),
+        fmt::format("{} is not an engine folder (no {})", folder.string(), kRankFile),
         "build one with: tokamak build CHECKPOINT --output FOLDER");
   std::string shown = (folder / kManifestFile).string();
   TKM_ASSIGN(std::string text, base::read_file(folder / kManifestFile));
@@ -80,16 +81,24 @@ Result<Engine> read_engine(const std::filesystem::path& folder) {
   auto manifest = manifest_from(json);
   if (!manifest.ok()) return base::corrupt(shown + ": " + manifest.error().message);
   engine.manifest = std::move(*manifest);
-  TKM_ASSIGN(std::string plan_text, base::read_file(folder / kPlanFile));
-  TKM_ASSIGN(std::string plan_hash, base::get_string(json, "plan_hash"));
-  if (base::hash_text(plan_text).hex() != plan_hash) {
-    return base::corrupt(
-        fmt::format("{}: its content is not what the manifest says", (folder / kPlanFile).string()),
-        "build the engine again");
+  std::string rank_shown = (folder / kRankFile).string();
+  TKM_ASSIGN(std::string content, base::read_file(folder / kRankFile));
+  TKM_ASSIGN(std::string rank_hash, base::get_string(json, "rank_hash"));
+  if (base::hash_text(content).hex() != rank_hash) {
+    return base::corrupt(fmt::format("{}: its content is not what the manifest says", rank_shown),
+                         "build the engine again");
   }
-  TKM_ASSIGN(Json plan, base::parse_json(plan_text, (folder / kPlanFile).string()));
+  TKM_ASSIGN(RankFile rank, read_rank_file(content, rank_shown));
+  TKM_ASSIGN(Json plan, base::parse_json(rank.plan, rank_shown));
   TKM_ASSIGN(engine.plan, Plan::from_json(plan));
+  engine.code = std::move(rank.code);
   return engine;
+}
+
+int64_t Engine::code_bytes() const {
+  int64_t bytes = 0;
+  for (const EngineCode& one : code) bytes += std::ssize(one.content);
+  return bytes;
 }
 
 Result<tensor::TensorFiles> open_weights(const Engine& engine) {

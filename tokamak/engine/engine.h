@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // An engine: the folder that a build leaves and a session opens. config.json is the manifest,
-// rank0.engine the plan; tokenizer and template files stand beside them; weights stay in the
+// rank0.engine the plan and the machine code of its kernels; tokenizer and template files stand beside them; weights stay in the
 // checkpoint (by reference, identity checked) or in weights/ (bundled).
 #pragma once
 
 #include <filesystem>
 
 #include "tokamak/engine/memory_plan.h"
+#include "tokamak/engine/rank_file.h"
 #include "tokamak/tensor/safetensors.h"
 
 namespace tokamak::engine {
 
-inline constexpr int64_t kFormatVersion = 1;
+inline constexpr int64_t kFormatVersion = 2;
 
 struct Manifest {
   std::string family;
@@ -34,6 +35,10 @@ struct Engine {
   std::filesystem::path folder;  ///< Empty for an engine that lives in memory only.
   Manifest manifest;
   Plan plan;
+  /// Of all kernels that a session needs, so that opening it compiles nothing; empty on targets whose
+  /// kernels are part of the program.
+  std::vector<EngineCode> code;
+  int64_t code_bytes() const;
 };
 
 /// Writes manifest and plan into `engine.folder`: each file whole or not at all, the manifest last,

@@ -112,7 +112,7 @@ Result<std::unique_ptr<Session>> open_session(const engine::Engine& engine,
                                               std::shared_ptr<device::Device> device,
                                               const SessionOptions& options,
                                               const base::Progress& progress) {
-  TKM_ASSIGN(std::vector<StepKernels> kernels, make_kernels(engine.plan, *device));
+  TKM_ASSIGN(std::vector<StepKernels> kernels, make_kernels(engine, *device));
   TKM_ASSIGN(SessionPlan planned, plan_with_kernels(engine.plan, *device, options, kernels));
   auto session = std::make_unique<EngineSession>(engine, std::move(device), std::move(planned));
   TKM_RETURN_IF_ERROR(session->load(engine, std::move(kernels), progress));

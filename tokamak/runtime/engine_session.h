@@ -35,6 +35,11 @@ Result<SessionPlan> plan_session(const engine::Engine& engine,
                                  device::Device& device,
                                  const SessionOptions& options);
 
+/// The machine code of all kernels that sessions of the engine run, for the engine to carry.
+/// Errors: those of making the kernels.
+Result<std::vector<engine::EngineCode>> session_code(const engine::Engine& engine,
+                                                     device::Device& device);
+
 /// Opens the engine: plans, allocates, loads the weights. Nothing is allocated on the device after
 /// this returns.
 Result<std::unique_ptr<Session>> open_session(const engine::Engine& engine,

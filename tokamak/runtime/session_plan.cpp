@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "tokamak/runtime/chooser.h"
+
 namespace tokamak::runtime {
 
 using engine::Plan;
@@ -42,7 +44,11 @@ Result<void> in_range(std::string_view name, int64_t value, int64_t low, int64_t
   return base::invalid(fmt::format("{} is {}, must be between {} and {}", name, value, low, high));
 }
 
-Result<std::vector<StepKernels>> make_kernels(const Plan& plan, device::Device& device) {
+Result<std::vector<StepKernels>> make_kernels(const engine::Engine& engine,
+                                              device::Device& device) {
+  const Plan& plan = engine.plan;
+  for (const engine::EngineCode& code : engine.code)
+    device.offer_code({code.name, code.key, code.content});
   std::vector<std::optional<Result<StepKernels>>> made(plan.steps.size());
   auto make = [&](int64_t i, int) {
     auto s = static_cast<size_t>(i);
@@ -104,8 +110,21 @@ Result<SessionPlan> plan_with_kernels(const Plan& plan,
 Result<SessionPlan> plan_session(const engine::Engine& engine,
                                  device::Device& device,
                                  const SessionOptions& options) {
-  TKM_ASSIGN(std::vector<StepKernels> kernels, make_kernels(engine.plan, device));
+  TKM_ASSIGN(std::vector<StepKernels> kernels, make_kernels(engine, device));
   return plan_with_kernels(engine.plan, device, options, kernels);
+}
+
+Result<std::vector<engine::EngineCode>> session_code(const engine::Engine& engine,
+                                                     device::Device& device) {
+  TKM_ASSIGN(std::vector<device::KernelCode> recorded, device.record_code([&]() -> Result<void> {
+    TKM_ASSIGN(auto kernels, make_kernels(engine, device));
+    TKM_ASSIGN(auto chooser, Chooser::make(device, 1, engine.plan.vocab_size));
+    return {};
+  }));
+  std::vector<engine::EngineCode> out;
+  for (device::KernelCode& code : recorded)
+    out.push_back({std::move(code.name), std::move(code.key), std::move(code.content)});
+  return out;
 }
 
 }  // namespace tokamak::runtime

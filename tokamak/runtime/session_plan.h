@@ -10,8 +10,8 @@ namespace tokamak::runtime {
 /// Errors: invalid, with name, value and limits.
 Result<void> in_range(std::string_view name, int64_t value, int64_t low, int64_t high);
 
-/// The kernels of all steps.
-Result<std::vector<StepKernels>> make_kernels(const engine::Plan& plan, device::Device& device);
+/// The kernels of all steps, from the engine's machine code where it fits this program.
+Result<std::vector<StepKernels>> make_kernels(const engine::Engine& engine, device::Device& device);
 
 /// plan_session() for kernels that were made before.
 Result<SessionPlan> plan_with_kernels(const engine::Plan& plan,

@@ -18,14 +18,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::vector<std::string> all_options(const KernelSource& source, std::string_view architecture) {
+std::vector<std::string> code_options(const KernelSource& source, std::string_view architecture) {
   std::vector<std::string> out = {fmt::format("--gpu-architecture={}", architecture),
                                   "--std=c++20",
                                   "-default-device",
                                   "-DNDEBUG",
                                   "--ptxas-options=-v"};
-  // NVRTC's own cache, of 12.9 and later, leaves ptxas's words out of the log.
-  if (nvrtc_version() >= 12090) out.push_back("--no-cache");
   out.insert(out.end(), source.options.begin(), source.options.end());
   return out;
 }
@@ -64,7 +62,9 @@ class Compilation {
 
   Result<Cubin> run(std::string_view architecture) {
     TKM_RETURN_IF_ERROR(create());
-    std::vector<std::string> options = all_options(source_, architecture);
+    std::vector<std::string> options = code_options(source_, architecture);
+    // NVRTC's own cache, of 12.9 and later, leaves ptxas's words out of the log.
+    if (nvrtc_version() >= 12090) options.push_back("--no-cache");
     std::vector<const char*> pointers;
     for (const std::string& option : options) pointers.push_back(option.c_str());
     int status =
@@ -149,26 +149,29 @@ class Compilation {
   abi::Program program_ = nullptr;
 };
 
-// A cached cubin is a file `<key>.cubin`: a line of JSON with names and usage, then the code.
+Result<Cubin> read_cubin(const fs::path& path) {
+  TKM_ASSIGN(std::string content, base::read_file(path, 256 << 20));
+  return decode_cubin(content, path.string());
+}
 
-std::string header_line(const Cubin& cubin) {
+}  // namespace
+
+std::string encode_cubin(const Cubin& cubin) {
   Json usage = Json::array();
   for (const KernelUsage& u : cubin.log.kernels)
     usage.push_back({u.kernel, u.registers, u.stack_bytes, u.spill_bytes, u.shared_bytes});
-  return Json{{"names", cubin.lowered_names},
-              {"usage", usage},
-              {"hash", base::hash_text(cubin.code).hex()}}
-             .dump() +
-         "\n";
+  Json header = {{"names", cubin.lowered_names},
+                 {"usage", usage},
+                 {"hash", base::hash_text(cubin.code).hex()}};
+  return header.dump() + "\n" + cubin.code;
 }
 
-Result<Cubin> read_cubin(const fs::path& path) {
-  TKM_ASSIGN(std::string content, base::read_file(path, 256 << 20));
-  auto damaged = [&] { return base::corrupt(fmt::format("{} is damaged", path.string())); };
+Result<Cubin> decode_cubin(std::string_view content, const std::string& origin) {
+  auto damaged = [&] { return base::corrupt(fmt::format("{} is damaged", origin)); };
   size_t line = content.find('\n');
-  if (line == std::string::npos) return damaged();
-  TKM_ASSIGN(Json header, base::parse_json(content.substr(0, line), path.string()));
-  Cubin out{.code = content.substr(line + 1)};
+  if (line == std::string_view::npos) return damaged();
+  TKM_ASSIGN(Json header, base::parse_json(content.substr(0, line), origin));
+  Cubin out{.code = std::string(content.substr(line + 1))};
   try {
     if (header.at("hash") != base::hash_text(out.code).hex()) return damaged();
     out.lowered_names = header.at("names").get<std::vector<std::string>>();
@@ -180,18 +183,19 @@ Result<Cubin> read_cubin(const fs::path& path) {
   return out;
 }
 
-}  // namespace
-
-std::string cubin_key(const KernelSource& source, std::string_view architecture, int version) {
-  std::string text = fmt::format("{}\n{}\n{}\n{}\n{}\n",
-                                 version,
-                                 fmt::join(all_options(source, architecture), " "),
+std::string kernel_key(const KernelSource& source, std::string_view architecture) {
+  std::string text = fmt::format("{}\n{}\n{}\n{}\n",
+                                 fmt::join(code_options(source, architecture), " "),
                                  fmt::join(source.kernels, "\n"),
                                  source.allow_spills,
                                  source.text);
   for (size_t i : included(source))
     text += fmt::format("{}\n{}\n", source.headers[i].path, source.headers[i].text);
   return base::hash_text(text).hex();
+}
+
+std::string cubin_key(const KernelSource& source, std::string_view architecture, int version) {
+  return base::hash_text(fmt::format("{} {}", version, kernel_key(source, architecture))).hex();
 }
 
 Result<Cubin> compile(const KernelSource& source,
@@ -213,7 +217,7 @@ Result<Cubin> compile(const KernelSource& source,
   TKM_ASSIGN(Cubin cubin, Compilation(*calls, source).run(architecture));
   if (!file.empty()) {
     auto written = base::make_folders(cache_folder);
-    if (written.ok()) written = base::write_file_atomic(file, {{header_line(cubin), cubin.code}});
+    if (written.ok()) written = base::write_file_atomic(file, encode_cubin(cubin));
     if (!written.ok()) base::log_debug("a kernel is not cached: {}", written.error().message);
   }
   return cubin;

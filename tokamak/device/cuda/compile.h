@@ -55,15 +55,22 @@ struct Cubin {
   CompileLog log;
 };
 
-/// Compiles for `architecture` ("sm_90a"), or takes the result from `cache_folder` (empty: no
-/// cache). Any thread. Errors: unsupported (no NVRTC here; a log that breaks the rules), internal
-/// (the compiler's message: a mistake in our source).
+/// Compiles for `architecture` ("sm_90a") with NVRTC, or takes the result from `cache_folder`
+/// (empty: no cache). Any thread. Errors: unsupported (no NVRTC here; a log that breaks the rules),
+/// internal (the compiler's message: a mistake in our source).
 Result<Cubin> compile(const KernelSource& source,
                       std::string_view architecture,
                       const std::filesystem::path& cache_folder);
 
-/// Hash of everything that the machine code depends on: source, those headers that it includes,
-/// options, architecture, version of the compiler.
+/// Hash of what is asked: source, those headers that it includes, options, architecture.
+std::string kernel_key(const KernelSource& source, std::string_view architecture);
+/// Hash of everything that the machine code depends on: what is asked, and the compiler's version.
 std::string cubin_key(const KernelSource& source, std::string_view architecture, int nvrtc_version);
+
+/// A cubin as a file of the cache and an engine hold it: a line of JSON with names, usage and the
+/// code's hash, then the code.
+std::string encode_cubin(const Cubin& cubin);
+/// Errors: corrupt, naming `origin`.
+Result<Cubin> decode_cubin(std::string_view content, const std::string& origin);
 
 }  // namespace tokamak::device::cuda

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokamak/device/cuda/compile.h"
 
+#include <cstdio>
+#include <cstdlib>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -145,6 +148,70 @@ TEST_F(Compile, ADeviceThatOnlyCompilesLoadsEachSourceOnce) {
   module = Module();
   const KernelUsage* first = &device->load(kept)->at(0).usage();
   EXPECT_EQ(first, &device->load(kept)->at(0).usage()) << "it stayed loaded";
+}
+
+TEST_F(Compile, ADeviceLoadsWhatWasRecordedWithoutCompiling) {
+  auto maker = CudaDevice::compile_only({}, 1);
+  auto kept = maker->load(add_source());  // Recorded even if it was loaded before.
+  auto code = maker->record_code([&]() -> Result<void> {
+    TKM_ASSIGN(auto module, maker->load(add_source()));
+    TKM_ASSIGN(auto again, maker->load(add_source()));
+    return {};
+  });
+  ASSERT_TRUE(code.ok()) << code.error().text();
+  ASSERT_EQ(code->size(), 1u);
+  EXPECT_EQ(code->front().name, "add");
+  EXPECT_EQ(code->front().key, kernel_key(add_source(), "sm_90a"));
+
+  auto device = CudaDevice::compile_only({}, 1);
+  device->offer_code(code->front());
+  auto module = device->load(add_source());
+  ASSERT_TRUE(module.ok()) << module.error().text();
+  EXPECT_EQ(device->num_compiled(), 0);
+  EXPECT_EQ(module->at(1).usage().registers, kept->at(1).usage().registers);
+
+  KernelSource other = add_source();  // As in another version of this program.
+  other.kernels = {"add<5>"};
+  EXPECT_TRUE(device->load(other).ok());
+  EXPECT_EQ(device->num_compiled(), 1);
+
+  auto damaged = CudaDevice::compile_only({}, 1);
+  code->front().content.back() ^= 1;
+  damaged->offer_code(code->front());
+  EXPECT_TRUE(damaged->load(add_source()).ok()) << "a damaged cubin is made anew";
+  EXPECT_EQ(damaged->num_compiled(), 1);
+}
+
+TEST(DecodeCubin, WhatIsNoCubinIsAnErrorThatNamesIt) {
+  for (const char* content : {"",
+                              "\n",
+                              "{}\n",
+                              "[]\nab",
+                              "no line",
+                              R"({"hash":"","names":[1]})"
+                              "\n"}) {
+    auto cubin = decode_cubin(content, "the file");
+    ASSERT_FALSE(cubin.ok()) << content;
+    EXPECT_THAT(cubin.error().message, HasSubstr("the file")) << content;
+  }
+}
+
+/// Loads a kernel that the engine's code does not hold where NVRTC cannot be opened.
+void load_without_compiler() {
+  ::setenv("TOKAMAK_NVRTC", "/no/such/libnvrtc.so", 1);
+  auto device = CudaDevice::compile_only({}, 1);
+  device->offer_code({"greedy", "another key", ""});
+  auto module = device->load(add_source());
+  std::fprintf(stderr, "%s\n", module.ok() ? "loaded" : module.error().text().c_str());
+  std::_Exit(module.ok() ? 0 : 3);
+}
+
+TEST(WithoutNvrtcDeathTest, AKernelThatTheEngineLacksIsNamedAndTheEngineIsToBeBuiltAgain) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");  // A process in which NVRTC is not open yet.
+  EXPECT_EXIT(load_without_compiler(),
+              testing::ExitedWithCode(3),
+              "kernel add: the engine holds no machine code for sm_90a that fits this program, and "
+              "NVRTC.*\n.*build the engine again");
 }
 
 TEST(OpenCuda, WithoutAGpuSaysSo) {

@@ -159,7 +159,7 @@ Result<Memory> CudaDevice::allocate(int64_t bytes) {
 }
 
 Result<Memory> CudaDevice::allocate_host(int64_t bytes) {
-  if (!can_run()) return base::unsupported("there is no GPU: this device only compiles");
+  if (!can_run()) return Memory(nullptr, bytes, nullptr);
   make_current();
   void* data = nullptr;
   TKM_RETURN_IF_ERROR(
@@ -248,17 +248,73 @@ Result<double> CudaDevice::time_us(const std::function<void()>& work) {
 }
 
 Result<Module> CudaDevice::load(const KernelSource& source) {
-  std::string key = cubin_key(source, info_.architecture(), nvrtc_version());
+  std::string key = kernel_key(source, info_.architecture());
   Module module;
+  bool recording = false;
   {
     std::lock_guard lock(modules_mutex_);
     if (auto it = modules_.find(key); it != modules_.end()) module.module_ = it->second.lock();
-    if (module.module_) return module;
+    recording = recorded_ && !recorded_->contains(key);
+    if (module.module_ && !recording) return module;
   }
   // Two threads may compile the same source at once; the second to end takes the first's module.
-  TKM_ASSIGN(Cubin cubin, compile(source, info_.architecture(), cubin_folder()));
-  TKM_ASSIGN(module.module_, load_cubin(source, std::move(cubin), key));
+  TKM_ASSIGN(Cubin cubin, machine_code(source, key));
+  if (recording) {
+    std::lock_guard lock(modules_mutex_);
+    if (recorded_)
+      recorded_->insert_or_assign(key, KernelCode{source.name, key, encode_cubin(cubin)});
+  }
+  if (!module.module_) {
+    TKM_ASSIGN(module.module_, load_cubin(source, std::move(cubin), key));
+  }
   return module;
+}
+
+Result<Cubin> CudaDevice::machine_code(const KernelSource& source, const std::string& key) {
+  std::shared_ptr<const KernelCode> offered;
+  bool any_offered = false;
+  {
+    std::lock_guard lock(modules_mutex_);
+    any_offered = !offered_.empty();
+    if (auto it = offered_.find(key); it != offered_.end()) offered = it->second;
+  }
+  if (offered) {
+    auto cubin = decode_cubin(offered->content, "the engine's kernel " + offered->name);
+    if (cubin.ok() && cubin->lowered_names.size() == source.kernels.size()) return cubin;
+    base::log_warn("the engine's kernel {} cannot be used and is made anew", offered->name);
+  }
+  ++num_compiled_;
+  auto cubin = compile(source, info_.architecture(), cubin_folder());
+  if (cubin.ok() || !any_offered || nvrtc().ok()) return cubin;
+  return base::unsupported(
+      fmt::format(
+          "kernel {}: the engine holds no machine code for {} that fits this program, and {}",
+          source.name,
+          info_.architecture(),
+          nvrtc().error().message),
+      "build the engine again with this program where NVRTC is, or install NVRTC here: " +
+          nvrtc().error().hint);
+}
+
+void CudaDevice::offer_code(KernelCode code) {
+  std::lock_guard lock(modules_mutex_);
+  std::string key = code.key;
+  offered_.insert_or_assign(std::move(key), std::make_shared<const KernelCode>(std::move(code)));
+}
+
+Result<std::vector<KernelCode>> CudaDevice::record_code(const std::function<Result<void>()>& work) {
+  {
+    std::lock_guard lock(modules_mutex_);
+    TKM_CHECK(!recorded_, "two recordings of machine code at once");
+    recorded_.emplace();
+  }
+  Result<void> done = work();
+  std::lock_guard lock(modules_mutex_);
+  std::map<std::string, KernelCode> recorded = *std::exchange(recorded_, std::nullopt);
+  TKM_RETURN_IF_ERROR(done);
+  std::vector<KernelCode> out;
+  for (auto& [key, code] : recorded) out.push_back(std::move(code));
+  return out;
 }
 
 Result<std::shared_ptr<LoadedModule>> CudaDevice::load_cubin(const KernelSource& source,

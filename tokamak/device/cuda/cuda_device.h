@@ -108,9 +108,12 @@ class CudaDevice : public Device {
   /// False for compile_only().
   bool can_run() const override { return context_ != nullptr; }
 
-  /// Compiles (or takes from the cache) and loads. The same source is loaded once. Any thread, also
-  /// several at a time. Errors: those of compile(), device, out_of_memory.
+  /// Loads machine code that was offered for the source, else compiles it (or takes it from the
+  /// cache). The same source is loaded once. Any thread, also several at a time. Errors: those of
+  /// compile(), device, out_of_memory.
   Result<Module> load(const KernelSource& source);
+  /// Sources for which nothing was offered, so that load() asked compile().
+  int64_t num_compiled() const { return num_compiled_; }
   Result<abi::TensorMap> tensor_map(const TensorMapDesc& desc) const;
   abi::Stream stream() const { return stream_; }
   /// Keeps the first failure for synchronize().
@@ -131,10 +134,13 @@ class CudaDevice : public Device {
   Result<void> synchronize() override;
   Result<std::unique_ptr<Graph>> capture(const std::function<void()>& work) override;
   Result<double> time_us(const std::function<void()>& work) override;
+  void offer_code(KernelCode code) override;
+  Result<std::vector<KernelCode>> record_code(const std::function<Result<void>()>& work) override;
   base::ThreadPool& pool() override { return pool_; }
 
  private:
   explicit CudaDevice(int num_threads) : pool_(num_threads) {}
+  Result<Cubin> machine_code(const KernelSource& source, const std::string& key);
   Result<std::shared_ptr<struct LoadedModule>> load_cubin(const KernelSource& source,
                                                           Cubin cubin,
                                                           const std::string& key);
@@ -149,6 +155,9 @@ class CudaDevice : public Device {
   std::mutex modules_mutex_;
   std::map<std::string, std::weak_ptr<struct LoadedModule>> modules_;
   std::vector<std::shared_ptr<struct LoadedModule>> kept_modules_;
+  std::map<std::string, std::shared_ptr<const KernelCode>> offered_;  ///< By key.
+  std::optional<std::map<std::string, KernelCode>> recorded_;         ///< By key; while recording.
+  std::atomic<int64_t> num_compiled_ = 0;
   std::mutex failure_mutex_;
   std::optional<Error> failure_;
 };
