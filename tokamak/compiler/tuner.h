@@ -25,8 +25,9 @@ class Tuner {
   /// is ignored with a warning.
   Tuner(device::Device& device, std::filesystem::path cache_file, bool measure = true);
 
-  /// Timings of `candidates` for steps of `tokens` rows. Ops with state or without float inputs are
-  /// not timed: their first candidate is taken as best.
+  /// Timings of `candidates` for steps of `tokens` rows (ops that attend: on a TrialBatch). Other
+  /// ops with state, and those without float inputs, are not timed: their first candidate is taken
+  /// as best.
   Result<Timings> time(const kernels::KernelDesc& desc,
                        int64_t tokens,
                        const std::vector<kernels::Candidate>& candidates);

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tokamak/compiler/tuner.h"
+
+#include <cmath>
+#include <filesystem>
+#include <set>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "tokamak/compiler/trial.h"
+#include "tokamak/op/attention.h"
+
+namespace tokamak::compiler {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::Each;
+using testing::Gt;
+
+constexpr int64_t kHeads = 4, kKvHeads = 2, kHeadDim = 64, kLayer = 3;
+
+kernels::KernelDesc attend_desc(DType dtype = DType::kBF16) {
+  op::Attend attend;
+  attend.layer = kLayer;
+  attend.num_heads = kHeads;
+  attend.num_kv_heads = kKvHeads;
+  attend.head_dim = kHeadDim;
+  attend.scale = 0.125f;
+  TensorType q{dtype, {tensor::kTokens, kHeads * kHeadDim}};
+  return {.op = attend, .inputs = {q}, .outputs = {q}, .weights = {false}};
+}
+
+class TunerTest : public testing::Test {
+ protected:
+  std::shared_ptr<device::Device> device_ = device::open_device(Target::kCpu, 2).value();
+};
+
+TEST_F(TunerTest, decoding_is_tried_with_a_context_for_each_row) {
+  TrialBatch batch = TrialBatch::make(*device_, attend_desc(), 8).value();
+  const op::BatchView& view = batch.view(0);
+  ASSERT_EQ(view.sequences.size(), 8u);
+  std::set<int32_t> pages;
+  for (const op::SequenceSpan& sequence : view.sequences) {
+    EXPECT_EQ(sequence.num_tokens, 1);
+    EXPECT_EQ(sequence.context + 1, TrialBatch::kContext);
+    EXPECT_EQ(sequence.pages.size(), 16u);
+    pages.insert(sequence.pages.begin(), sequence.pages.end());
+  }
+  EXPECT_EQ(pages.size(), 8u * 16) << "no two sequences share a page";
+  EXPECT_EQ(view.layers.size(), static_cast<size_t>(kLayer + 1));
+}
+
+TEST_F(TunerTest, the_caches_of_runs_take_turns_past_the_processors_own) {
+  TrialBatch batch = TrialBatch::make(*device_, attend_desc(), 8).value();
+  EXPECT_GT(batch.num_copies(), 4);
+  std::set<void*> caches;
+  for (int64_t run = 0; run < 3 * batch.num_copies(); ++run)
+    caches.insert(batch.view(static_cast<size_t>(run)).layers[kLayer].data);
+  EXPECT_EQ(std::ssize(caches), batch.num_copies());
+}
+
+TEST_F(TunerTest, a_large_step_is_tried_as_one_prompt) {
+  TrialBatch batch = TrialBatch::make(*device_, attend_desc(), 256).value();
+  ASSERT_EQ(batch.view(0).sequences.size(), 1u);
+  EXPECT_EQ(batch.view(0).sequences[0].num_tokens, 256);
+  EXPECT_EQ(batch.view(0).sequences[0].context, 0);
+  EXPECT_EQ(batch.on_device().max_sequence_rows, 256);
+}
+
+TEST_F(TunerTest, the_batch_on_the_device_says_the_same) {
+  for (int64_t tokens : {1, 8, 100}) {
+    TrialBatch batch = TrialBatch::make(*device_, attend_desc(), tokens).value();
+    const kernels::DeviceBatch& on_device = batch.on_device();
+    const op::BatchView& view = batch.view(0);
+    ASSERT_EQ(on_device.num_sequences, std::ssize(view.sequences));
+    for (size_t s = 0; s < view.sequences.size(); ++s) {
+      const op::SequenceSpan& sequence = view.sequences[s];
+      EXPECT_EQ(on_device.first_rows[s], sequence.first_token);
+      EXPECT_EQ(on_device.first_rows[s + 1], sequence.first_token + sequence.num_tokens);
+      EXPECT_EQ(on_device.contexts[s], sequence.context);
+      for (size_t i = 0; i < sequence.pages.size(); ++i)
+        EXPECT_EQ(on_device.page_table[s * static_cast<size_t>(on_device.max_pages) + i],
+                  sequence.pages[i]);
+    }
+  }
+}
+
+TEST_F(TunerTest, what_is_timed_computes_the_ops_result) {
+  for (int64_t tokens : {3, 40}) {
+    kernels::KernelDesc desc = attend_desc(DType::kF32);
+    auto candidate = kernels::candidates(desc, tokens, *device_).value()[0];
+    auto kernel = candidate.tactic->make(desc, candidate.config, *device_).value();
+    TrialBatch batch = TrialBatch::make(*device_, desc, tokens).value();
+    Trial trial = Trial::make(*device_, desc, candidate, *kernel, tokens, batch).value();
+    kernels::Launch launch = trial.launch(1);
+    kernel->run(launch);
+    std::vector<float> expected(static_cast<size_t>(tokens * kHeads * kHeadDim));
+    TensorView out = launch.outputs[0];
+    out.data = expected.data();
+    op::Attend::reference(
+        *desc.op.as<op::Attend>(), *launch.batch, launch.inputs, std::span(&out, 1));
+    const auto* got = static_cast<const float*>(launch.outputs[0].data);
+    double sum = 0;
+    for (size_t i = 0; i < expected.size(); ++i) {
+      ASSERT_NEAR(got[i], expected[i], 1e-4) << i;
+      sum += std::abs(expected[i]);
+    }
+    EXPECT_GT(sum, 0);
+  }
+}
+
+TEST_F(TunerTest, attention_is_timed_and_not_timed_again) {
+  fs::path cache = fs::temp_directory_path() / fmt::format("tokamak_tuner_test_{}", ::getpid());
+  fs::remove_all(cache);
+  for (int64_t tokens : {2, 64}) {
+    auto candidates = kernels::candidates(attend_desc(), tokens, *device_).value();
+    ASSERT_GT(candidates.size(), 1u);
+    Tuner first(*device_, cache / "tactics.json");
+    Timings us = first.time(attend_desc(), tokens, candidates).value();
+    EXPECT_THAT(us, Each(Gt(0)));
+    for (double one : us) EXPECT_TRUE(std::isfinite(one));
+    EXPECT_EQ(first.num_timed(), std::ssize(candidates));
+    ASSERT_TRUE(first.save().ok());
+    Tuner second(*device_, cache / "tactics.json");
+    kernels::KernelDesc other = attend_desc();  // Of another layer: the same problem.
+    op::Attend attend = *other.op.as<op::Attend>();
+    attend.layer = 0;
+    other.op = attend;
+    EXPECT_EQ(second.time(other, tokens, candidates).value(), us);
+    EXPECT_EQ(second.num_timed(), 0);
+    EXPECT_EQ(second.num_from_cache(), std::ssize(candidates));
+  }
+  fs::remove_all(cache);
+}
+
+TEST_F(TunerTest, without_measuring_the_first_candidate_is_taken) {
+  Tuner tuner(*device_, {}, /*measure=*/false);
+  auto candidates = kernels::candidates(attend_desc(), 2, *device_).value();
+  Timings us = tuner.time(attend_desc(), 2, candidates).value();
+  EXPECT_EQ(us[0], 0);
+  EXPECT_TRUE(std::isinf(us[1]));
+}
+
+}  // namespace
+}  // namespace tokamak::compiler
