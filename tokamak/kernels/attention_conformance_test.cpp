@@ -141,6 +141,40 @@ TEST(AttentionConformance, RaggedBatches) {
   }
 }
 
+// Tiles of 128 and 192 packed rows, blocks of 64 and 128 tokens: borders of both, tails of pages
+// that hold anything, rows of one tile that see different blocks.
+TEST(AttentionConformance, PromptsOfManyTiles) {
+  for (int64_t head_dim : {64, 128, 256}) {
+    op::AttentionSettings settings{.num_heads = 4, .num_kv_heads = 2, .head_dim = head_dim};
+    for (int32_t tokens : {18, 31, 32, 33, 63, 64, 65, 96, 97, 200, 333})
+      check_both(settings, DType::kBF16, {{tokens, 0}});
+    for (int32_t context : {1, 63, 64, 65, 127, 128, 129, 500})
+      check_both(settings, DType::kBF16, {{150, context}});
+    check_both(settings, DType::kBF16, {{2, 700}, {90, 3}, {1, 64}, {257, 0}, {1, 0}, {65, 191}});
+  }
+  for (int64_t group : {1, 3, 4, 7, 8, 16, 71}) {
+    op::AttentionSettings settings{
+        .num_heads = 2 * group, .num_kv_heads = 2, .head_dim = group == 3 ? 128 : 64};
+    check_both(settings, DType::kBF16, {{130, 70}, {40, 0}});
+  }
+}
+
+TEST(AttentionConformance, PromptsWithWindowsAndSoftcaps) {
+  for (int64_t head_dim : {64, 128, 256}) {
+    for (int64_t window : {0, 1, 5, 64, 65, 100, 128, 130, 1000}) {
+      for (float softcap : {0.0f, 5.0f}) {
+        if (window == 0 && softcap == 0.0f) continue;
+        op::AttentionSettings settings{.num_heads = 4,
+                                       .num_kv_heads = 2,
+                                       .head_dim = head_dim,
+                                       .window = window,
+                                       .softcap = softcap};
+        check_both(settings, DType::kBF16, {{200, 90}, {3, 400}, {140, 0}});
+      }
+    }
+  }
+}
+
 TEST(AttentionConformance, CacheOfAnotherType) {
   for (DType dtype : kDTypes) {
     DType other = dtype == DType::kF32 ? DType::kBF16 : DType::kF32;

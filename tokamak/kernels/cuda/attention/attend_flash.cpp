@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // attend_cuda_flash, attention_cuda_flash: bf16 on tensor cores. attend_split takes the sequences
-// with one row in this step, attend_tile those with more; which of them are launched follows from
-// the bounds of the batch, so that a captured step stays right for other sequences.
+// with one row in this step, attend_tile or attend_wgmma those with more; which of them are
+// launched follows from the bounds of the batch, so that a captured step stays right for other
+// sequences.
 #include "tokamak/kernels/cuda/attention/attend_kernels.h"
 #include "tokamak/kernels/cuda/tactics.h"
 
@@ -10,15 +11,38 @@ namespace {
 
 constexpr int64_t kSplitWarps = 4, kMaxSplits = 64;
 
+/// Who takes the sequences with more than one row.
+enum class TileKernel { kMma, kWgmma };
+constexpr auto enum_names(TileKernel) {
+  return std::array<std::string_view, 2>{"mma", "wgmma"};
+}
+
 struct FlashConfig {
   int64_t split_stages = 2;  ///< Pages in shared memory.
   int64_t split_waves = 2;   ///< Blocks a multiprocessor that a sequence is split for.
+  TileKernel tile = TileKernel::kMma;
   int64_t tile_stages = 2;
   int64_t tile_warps = 4;
-  static constexpr auto kFields = std::tuple{Field{"split_stages", &FlashConfig::split_stages},
-                                             Field{"split_waves", &FlashConfig::split_waves},
-                                             Field{"tile_stages", &FlashConfig::tile_stages},
-                                             Field{"tile_warps", &FlashConfig::tile_warps}};
+  int64_t tile_tokens = op::kPageTokens;  ///< Of a stage; the rest is wgmma's.
+  bool tile_turns = false;
+  bool tile_persistent = false;
+  static constexpr auto kFields =
+      std::tuple{Field{"split_stages", &FlashConfig::split_stages},
+                 Field{"split_waves", &FlashConfig::split_waves},
+                 Field{"tile", &FlashConfig::tile},
+                 Field{"tile_stages", &FlashConfig::tile_stages},
+                 Field{"tile_warps", &FlashConfig::tile_warps},
+                 Field{"tile_tokens", &FlashConfig::tile_tokens},
+                 Field{"tile_turns", &FlashConfig::tile_turns},
+                 Field{"tile_persistent", &FlashConfig::tile_persistent}};
+
+  WgmmaAttend::Config wgmma() const {
+    return {.tokens = tile_tokens,
+            .stages = tile_stages,
+            .groups = tile_warps / 4 - 1,
+            .turns = tile_turns,
+            .persistent = tile_persistent};
+  }
 };
 
 int64_t page_bytes(int64_t head_dim) {
@@ -36,18 +60,23 @@ class FlashAttendKernel : public Kernel {
         problem_(problem),
         config_(config),
         num_sms_(device::cuda::cuda_device(device).info().num_sms),
+        wgmma_(device, problem),
         plain_(device, problem),
         append_(device, problem) {}
 
   Result<void> load() {
-    std::string split = problem_.config(config_.split_stages, kSplitWarps),
-                tile = problem_.config(config_.tile_stages, config_.tile_warps);
+    std::string split = problem_.config(config_.split_stages, kSplitWarps);
     TKM_ASSIGN(
         split_,
         load_function(device_, "attention/attend_split.cuh", instantiate("attend_split", split)));
-    TKM_ASSIGN(
-        tile_,
-        load_function(device_, "attention/attend_tile.cuh", instantiate("attend_tile", tile)));
+    if (config_.tile == TileKernel::kWgmma) {
+      TKM_RETURN_IF_ERROR(wgmma_.load(config_.wgmma()));
+    } else {
+      std::string tile = problem_.config(config_.tile_stages, config_.tile_warps);
+      TKM_ASSIGN(
+          tile_,
+          load_function(device_, "attention/attend_tile.cuh", instantiate("attend_tile", tile)));
+    }
     if (problem_.append) TKM_RETURN_IF_ERROR(append_.load(DType::kBF16));
     TKM_ASSIGN(counters_, allocate_counters(device_, split_blocks()));
     return {};
@@ -94,6 +123,7 @@ class FlashAttendKernel : public Kernel {
   }
 
   void run_tile(const Launch& launch, const op::KvCache& cache) const {
+    if (config_.tile == TileKernel::kWgmma) return wgmma_.run(launch, cache);
     const op::AttentionSettings& s = problem_.settings;
     int64_t rows = launch.inputs[0].rows() * problem_.group();
     int64_t tiles = ceil_div(rows, config_.tile_warps * 16) + launch.device_batch->num_sequences;
@@ -115,10 +145,32 @@ class FlashAttendKernel : public Kernel {
   FlashConfig config_;
   int64_t num_sms_;
   Function split_, tile_;
+  WgmmaAttend wgmma_;
   PlainAttend plain_;  ///< For a cache of another type.
   Append append_;
   device::Memory counters_;  ///< Of blocks that share a sequence; zero between launches.
 };
+
+/// Configs of attend_wgmma worth timing for steps of many tokens.
+std::vector<FlashConfig> wgmma_configs(int64_t head_dim) {
+  FlashConfig config{.split_stages = 3,
+                     .tile = TileKernel::kWgmma,
+                     .tile_stages = 2,
+                     .tile_warps = 12,
+                     .tile_tokens = head_dim > 128 ? 64 : 128,
+                     .tile_turns = true,
+                     .tile_persistent = true};
+  std::vector<FlashConfig> out = {config};
+  out.push_back(config), out.back().tile_turns = false;
+  out.push_back(config), out.back().tile_persistent = false;
+  if (head_dim == 128) {
+    out.push_back(config), out.back().tile_tokens = 64, out.back().tile_stages = 4;
+  }
+  if (head_dim == 64) {
+    out.push_back(config), out.back().tile_turns = false, out.back().tile_warps = 16;
+  }
+  return out;
+}
 
 template <class T>
 std::vector<Json> candidates(const KernelDesc& desc, int64_t tokens, const device::Device& device) {
@@ -133,6 +185,12 @@ std::vector<Json> candidates(const KernelDesc& desc, int64_t tokens, const devic
   }
   if (tokens > 16) std::swap(configs[0], configs[1]);
   if (tokens > 64 && head_dim <= 128) configs.push_back({.split_stages = 3, .tile_warps = 8});
+  const auto& info = device::cuda::cuda_device(device).info();
+  if (tokens > 16 && WgmmaAttend::claims(problem, info)) {
+    for (const FlashConfig& config : wgmma_configs(head_dim)) {
+      if (config.wgmma().valid(problem, info)) configs.push_back(config);
+    }
+  }
   std::vector<Json> out;
   for (const FlashConfig& config : configs) out.push_back(base::fields_to_json(config, true));
   return out;
@@ -146,7 +204,12 @@ Made make(const KernelDesc& desc, const Json& json, device::Device& device) {
   if (!within(config.split_stages, 2, 8) || !within(config.tile_stages, 2, 8) ||
       !within(config.split_waves, 1, 64) || !within(config.tile_warps, 1, 16))
     return base::invalid("attend_cuda_flash: no such config: " + json.dump());
-  auto kernel = std::make_unique<FlashAttendKernel>(device, *attend_problem(desc), config);
+  AttendProblem problem = *attend_problem(desc);
+  if (config.tile == TileKernel::kWgmma &&
+      (config.tile_warps % 4 ||
+       !config.wgmma().valid(problem, device::cuda::cuda_device(device).info())))
+    return base::invalid("attend_cuda_flash: no such config: " + json.dump());
+  auto kernel = std::make_unique<FlashAttendKernel>(device, problem, config);
   TKM_RETURN_IF_ERROR(kernel->load());
   return std::unique_ptr<Kernel>(std::move(kernel));
 }

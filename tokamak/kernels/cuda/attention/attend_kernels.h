@@ -50,6 +50,33 @@ class PlainAttend {
   std::map<DType, Function> functions_;
 };
 
+/// attend_wgmma: sequences with more than one row, a bf16 cache, sm_90a.
+class WgmmaAttend {
+ public:
+  struct Config {
+    int64_t tokens = 128;    ///< Of a block of keys or values.
+    int64_t stages = 2;      ///< Blocks of each in shared memory.
+    int64_t groups = 2;      ///< Warpgroups that multiply, 64 packed rows each.
+    bool turns = false;      ///< They take turns to issue products.
+    bool persistent = true;  ///< One thread block a multiprocessor instead of one a tile.
+
+    int64_t shared_bytes(int64_t head_dim) const;
+    bool valid(const AttendProblem& problem, const device::cuda::DeviceInfo& info) const;
+  };
+  static bool claims(const AttendProblem& problem, const device::cuda::DeviceInfo& info);
+
+  WgmmaAttend(device::Device& device, const AttendProblem& problem)
+      : device_(device::cuda::cuda_device(device)), problem_(problem) {}
+  Result<void> load(const Config& config);
+  void run(const Launch& launch, const op::KvCache& cache) const;
+
+ private:
+  CudaDevice& device_;
+  AttendProblem problem_;
+  Config config_;
+  Function function_;
+};
+
 /// append: k and v of op::Attention to the cache.
 class Append {
  public:

@@ -13,34 +13,6 @@
 
 namespace tkm {
 
-/// Which sequence and which of its tiles is number `index`; false if there are fewer. By each warp.
-template <int ROWS, int GROUP>
-TKM_DEVICE bool find_tile(const Batch& batch, int index, int& sequence, int& tile) {
-  int before = 0;
-  for (int first = 0; first < batch.num_sequences; first += 32) {
-    int s = first + lane_id(), count = 0;
-    if (s < batch.num_sequences) {
-      int rows = batch.first_rows[s + 1] - batch.first_rows[s];
-      count = rows > 1 ? (rows * GROUP + ROWS - 1) / ROWS : 0;
-    }
-    int end = count;
-#pragma unroll
-    for (int step = 1; step < 32; step *= 2) {
-      int other = __shfl_up_sync(0xffffffffu, end, step);
-      if (lane_id() >= step) end += other;
-    }
-    u32 past = __ballot_sync(0xffffffffu, before + end > index);
-    if (past) {
-      int lane = __ffs(static_cast<int>(past)) - 1;
-      sequence = first + lane;
-      tile = index - before - __shfl_sync(0xffffffffu, end - count, lane);
-      return true;
-    }
-    before += __shfl_sync(0xffffffffu, end, 31);
-  }
-  return false;
-}
-
 template <AttendConfig C>
 __global__ void __launch_bounds__(C.warps * 32, 1)
     attend_tile(const bf16* q, bf16* y, AttendParams params, Batch batch, Cache cache) {

@@ -34,6 +34,13 @@ struct AttendParams {
 
 constexpr float kLog2e = 1.4426950408889634f;
 
+/// 2 to the power x; results below 2^-126 are zero.
+TKM_DEVICE float exponential(float x) {
+  float out;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(out) : "f"(x));
+  return out;
+}
+
 /// Exponent to base 2 of a score's weight.
 template <AttendConfig C>
 TKM_DEVICE float score_exponent(float product, const AttendParams& params) {
@@ -49,6 +56,34 @@ TKM_DEVICE float score_exponent(float product, const AttendParams& params) {
 template <AttendConfig C>
 TKM_DEVICE int first_visible(int position, const AttendParams& params) {
   return C.window ? imax(0, position - params.window + 1) : 0;
+}
+
+/// Which sequence and which of its tiles is number `index`; false if there are fewer. By each warp.
+template <int ROWS, int GROUP>
+TKM_DEVICE bool find_tile(const Batch& batch, int index, int& sequence, int& tile) {
+  int before = 0;
+  for (int first = 0; first < batch.num_sequences; first += 32) {
+    int s = first + lane_id(), count = 0;
+    if (s < batch.num_sequences) {
+      int rows = batch.first_rows[s + 1] - batch.first_rows[s];
+      count = rows > 1 ? (rows * GROUP + ROWS - 1) / ROWS : 0;
+    }
+    int end = count;
+#pragma unroll
+    for (int step = 1; step < 32; step *= 2) {
+      int other = __shfl_up_sync(0xffffffffu, end, step);
+      if (lane_id() >= step) end += other;
+    }
+    u32 past = __ballot_sync(0xffffffffu, before + end > index);
+    if (past) {
+      int lane = __ffs(static_cast<int>(past)) - 1;
+      sequence = first + lane;
+      tile = index - before - __shfl_sync(0xffffffffu, end - count, lane);
+      return true;
+    }
+    before += __shfl_sync(0xffffffffu, end, 31);
+  }
+  return false;
 }
 
 /// Starts copying a page's keys and values of one head; slots from `end` (a position) on are zeros.

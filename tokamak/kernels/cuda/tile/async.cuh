@@ -43,6 +43,11 @@ TKM_DEVICE void sync_threads(int barrier, int threads) {
   asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
 }
 
+/// Counts this thread among those that meet there, without waiting for them.
+TKM_DEVICE void arrive_threads(int barrier, int threads) {
+  asm volatile("bar.arrive %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
+}
+
 /// A barrier in shared memory that counts arrivals and bytes. A waiter names the parity of the
 /// phase whose end it awaits: 0, 1, 0, ...
 struct Barrier {

@@ -2,6 +2,7 @@
 // Tensor cores by warpgroup (sm_90a): d[64 x N] += a[64 x 16] b[N x 16]^T, bf16 in shared memory,
 // f32 sums in the registers of 4 warps. Both operands are rows of 64 columns (128 bytes) in the
 // layout that tensor maps with 128-byte swizzle write, in groups of 8 rows (1 KiB, so aligned).
+// Or d += a b with a in registers and b[16 x N] as it lies: blocks of 64 columns in that layout.
 // Sums: register 4 j + r of lane 4 g + i of warp w: row 16 w + g + 8 (r / 2), column 8 j + 2 i + r
 // % 2. PTX ISA, "Asynchronous warpgroup level matrix multiply-accumulate".
 #pragma once
@@ -17,6 +18,17 @@ TKM_DEVICE u64 operand_descriptor(const void* tile) {
 }
 /// Added to a descriptor: 16 columns on.
 constexpr u64 kNextColumns = 32 >> 4;
+/// Names operand b of wgmma_rows: 64 columns after the other, so many bytes apart.
+TKM_DEVICE u64 row_operand_descriptor(const void* tile, u32 block_bytes) {
+  return u64{(shared_address(tile) & 0x3ffff) >> 4} | u64{block_bytes >> 4} << 16 |
+         u64{1024 >> 4} << 32 | u64{1} << 62;
+}
+/// Added to such a descriptor: 16 rows on.
+constexpr u64 kNextRows = 16 * 128 >> 4;
+/// Where 16-byte piece `piece` (of 8) of a row lies in that layout, in bytes.
+TKM_DEVICE constexpr int swizzled(int row, int piece) {
+  return row * 128 + (piece ^ row % 8) * 16;
+}
 
 TKM_DEVICE void wgmma_fence() {
   asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
@@ -28,6 +40,12 @@ TKM_DEVICE void wgmma_commit() {
 template <int PENDING>
 TKM_DEVICE void wgmma_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(PENDING) : "memory");
+}
+/// After the wait: what uses the registers comes after this.
+template <int N>
+TKM_DEVICE void wgmma_done(float (&d)[N]) {
+#pragma unroll
+  for (int i = 0; i < N; ++i) asm volatile("" : "+f"(d[i])::"memory");
 }
 template <int REGISTERS>
 TKM_DEVICE void take_registers() {
@@ -59,45 +77,42 @@ TKM_DEVICE void give_registers() {
   "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, "     \
   "%110, %111, %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, " \
   "%124, %125, %126, %127"
+#define TKM_NAMES_8 TKM_NAMES_0_8
+#define TKM_NAMES_16 TKM_NAMES_8 ", " TKM_NAMES_8_16
+#define TKM_NAMES_32 TKM_NAMES_16 ", " TKM_NAMES_16_32
+#define TKM_NAMES_64 TKM_NAMES_32 ", " TKM_NAMES_32_64
+#define TKM_NAMES_128 TKM_NAMES_64 ", " TKM_NAMES_64_96 ", " TKM_NAMES_96_128
+#define TKM_SUMS_128(i) TKM_SUMS_64(i), TKM_SUMS_64(i + 64)
+// Of N columns with R = N / 2 sums a thread; the operands after them are numbered S0, S1 ...
+#define TKM_WGMMA(N, R, S0, S1, S2)                                                       \
+  asm volatile("wgmma.mma_async.sync.aligned.m64n" #N "k16.f32.bf16.bf16 {" TKM_NAMES_##R \
+               "}, %" #S0 ", %" #S1 ", %" #S2 ", 1, 1, 0, 0;"                             \
+               : TKM_SUMS_##R(0)                                                          \
+               : "l"(a), "l"(b), "n"(ADD ? 1 : 0))
+#define TKM_WGMMA_ROWS(N, R, S0, S1, S2, S3, S4)                                          \
+  asm volatile("wgmma.mma_async.sync.aligned.m64n" #N "k16.f32.bf16.bf16 {" TKM_NAMES_##R \
+               "}, {%" #S0 ", %" #S1 ", %" #S2 ", %" #S3 "}, %" #S4 ", 1, 1, 1, 1;"       \
+               : TKM_SUMS_##R(0)                                                          \
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b))
 
+/// d += a b^T, or d = a b^T.
+template <int N, bool ADD = true>
+TKM_DEVICE void wgmma(float (&d)[N / 2], u64 a, u64 b) {
+  static_assert(N == 16 || N == 32 || N == 64 || N == 128 || N == 256);
+  if constexpr (N == 16) TKM_WGMMA(16, 8, 8, 9, 10);
+  if constexpr (N == 32) TKM_WGMMA(32, 16, 16, 17, 18);
+  if constexpr (N == 64) TKM_WGMMA(64, 32, 32, 33, 34);
+  if constexpr (N == 128) TKM_WGMMA(128, 64, 64, 65, 66);
+  if constexpr (N == 256) TKM_WGMMA(256, 128, 128, 129, 130);
+}
+
+/// d += a b, a as operand A of a warp's 16 rows (tile/mma.cuh) and b by row_operand_descriptor.
 template <int N>
-TKM_DEVICE void wgmma(float (&d)[N / 2], u64 a, u64 b);
-template <>
-TKM_DEVICE void wgmma<16>(float (&d)[8], u64 a, u64 b) {
-  asm volatile("wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 {" TKM_NAMES_0_8
-               "}, %8, %9, 1, 1, 1, 0, 0;"
-               : TKM_SUMS_8(0)
-               : "l"(a), "l"(b));
-}
-template <>
-TKM_DEVICE void wgmma<32>(float (&d)[16], u64 a, u64 b) {
-  asm volatile("wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 {" TKM_NAMES_0_8
-               ", " TKM_NAMES_8_16 "}, %16, %17, 1, 1, 1, 0, 0;"
-               : TKM_SUMS_16(0)
-               : "l"(a), "l"(b));
-}
-template <>
-TKM_DEVICE void wgmma<64>(float (&d)[32], u64 a, u64 b) {
-  asm volatile("wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {" TKM_NAMES_0_8
-               ", " TKM_NAMES_8_16 ", " TKM_NAMES_16_32 "}, %32, %33, 1, 1, 1, 0, 0;"
-               : TKM_SUMS_32(0)
-               : "l"(a), "l"(b));
-}
-template <>
-TKM_DEVICE void wgmma<128>(float (&d)[64], u64 a, u64 b) {
-  asm volatile("wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {" TKM_NAMES_0_8
-               ", " TKM_NAMES_8_16 ", " TKM_NAMES_16_32 ", " TKM_NAMES_32_64
-               "}, %64, %65, 1, 1, 1, 0, 0;"
-               : TKM_SUMS_64(0)
-               : "l"(a), "l"(b));
-}
-template <>
-TKM_DEVICE void wgmma<256>(float (&d)[128], u64 a, u64 b) {
-  asm volatile("wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {" TKM_NAMES_0_8
-               ", " TKM_NAMES_8_16 ", " TKM_NAMES_16_32 ", " TKM_NAMES_32_64 ", " TKM_NAMES_64_96
-               ", " TKM_NAMES_96_128 "}, %128, %129, 1, 1, 1, 0, 0;"
-               : TKM_SUMS_64(0), TKM_SUMS_64(64)
-               : "l"(a), "l"(b));
+TKM_DEVICE void wgmma_rows(float (&d)[N / 2], const u32 (&a)[4], u64 b) {
+  static_assert(N == 64 || N == 128 || N == 256);
+  if constexpr (N == 64) TKM_WGMMA_ROWS(64, 32, 32, 33, 34, 35, 36);
+  if constexpr (N == 128) TKM_WGMMA_ROWS(128, 64, 64, 65, 66, 67, 68);
+  if constexpr (N == 256) TKM_WGMMA_ROWS(256, 128, 128, 129, 130, 131, 132);
 }
 
 }  // namespace tkm
