@@ -326,7 +326,7 @@ TKM_DEVICE void attend_blocks(
         float scores[N / 2];
         issue_scores(scores);
         wgmma_wait<0>();
-        wgmma_done(scores);
+        hold(scores);
         free_keys();
         weigh<C>(scores, sums, factor, work.params, seen_of(begin));
         pack(scores);
@@ -341,11 +341,12 @@ TKM_DEVICE void attend_blocks(
         issue_values();
         pass_turn();
         wgmma_wait<1>();
-        wgmma_done(scores);
+        hold(scores);
         free_keys();
         weigh<C>(scores, sums, factor, work.params, seen_of(block));
+        complete(sums.total[0] + sums.total[1], queries);
         wgmma_wait<0>();
-        wgmma_done(out);
+        hold(out);
         free_values();
 #pragma unroll
         for (int d = 0; d < D / 2; ++d) out[d] *= factor[d / 2 % 2];
@@ -362,7 +363,7 @@ TKM_DEVICE void attend_blocks(
     more = work.take(tile);
     if (more) fetch_queries<C>(queries, q, tile, group);
     wgmma_wait<0>();
-    wgmma_done(out);
+    hold(out);
     if (begin < end) free_values();
     skip(num_blocks - end);
 #pragma unroll

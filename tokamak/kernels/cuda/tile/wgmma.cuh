@@ -11,17 +11,20 @@
 
 namespace tkm {
 
-/// Names an operand: the address, 1 KiB between groups of rows, 128-byte swizzle.
-TKM_DEVICE u64 operand_descriptor(const void* tile) {
-  return u64{(shared_address(tile) & 0x3ffff) >> 4} | u64{1} << 16 | u64{1024 >> 4} << 32 |
+/// The bits that name an operand at a shared address: 1 KiB between groups of 8 rows, 128-byte
+/// swizzle; in wgmma_rows so many bytes between blocks of 64 columns.
+TKM_DEVICE constexpr u64 descriptor_bits(u32 address, u32 block_bytes) {
+  return u64{(address & 0x3ffff) >> 4} | u64{block_bytes >> 4} << 16 | u64{1024 >> 4} << 32 |
          u64{1} << 62;
+}
+TKM_DEVICE u64 operand_descriptor(const void* tile) {
+  return descriptor_bits(shared_address(tile), 16);
 }
 /// Added to a descriptor: 16 columns on.
 constexpr u64 kNextColumns = 32 >> 4;
-/// Names operand b of wgmma_rows: 64 columns after the other, so many bytes apart.
+/// Operand b of wgmma_rows.
 TKM_DEVICE u64 row_operand_descriptor(const void* tile, u32 block_bytes) {
-  return u64{(shared_address(tile) & 0x3ffff) >> 4} | u64{block_bytes >> 4} << 16 |
-         u64{1024 >> 4} << 32 | u64{1} << 62;
+  return descriptor_bits(shared_address(tile), block_bytes);
 }
 /// Added to such a descriptor: 16 rows on.
 constexpr u64 kNextRows = 16 * 128 >> 4;
@@ -41,11 +44,23 @@ template <int PENDING>
 TKM_DEVICE void wgmma_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(PENDING) : "memory");
 }
-/// After the wait: what uses the registers comes after this.
+/// What computes the registers stays before this, what uses them after it: for either side of a
+/// wait.
 template <int N>
-TKM_DEVICE void wgmma_done(float (&d)[N]) {
+TKM_DEVICE void hold(float (&d)[N]) {
 #pragma unroll
   for (int i = 0; i < N; ++i) asm volatile("" : "+f"(d[i])::"memory");
+}
+/// Before a wait: the arithmetic behind `value`, which is not negative, is done by here. hold()
+/// binds the compiler but not the assembler, which moves a wait up past all that does not touch
+/// memory.
+TKM_DEVICE void complete(float value, void* shared) {
+  asm volatile(
+      "{\n\t.reg .pred p;\n\t"
+      "setp.lt.f32 p, %0, 0f00000000;\n\t"
+      "@p st.shared.f32 [%1], %0;\n\t}" ::"f"(value),
+      "r"(shared_address(shared))
+      : "memory");
 }
 template <int REGISTERS>
 TKM_DEVICE void take_registers() {
