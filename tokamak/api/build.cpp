@@ -28,7 +28,7 @@ constexpr std::string_view kTextFiles[] = {"tokenizer.json",
                                            "generation_config.json"};
 
 constexpr int kBuildVersion =
-    1;  // Counts changes of passes or emission that make cached engines stale.
+    2;  // Counts changes of passes or emission that make cached engines stale.
 
 Result<DType> engine_dtype(const std::string& asked, DType stored) {
   if (asked == "auto") return stored == DType::kF16 ? DType::kBF16 : stored;

@@ -3,6 +3,9 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
+
+#include "tokamak/cli/plan_layers.h"
 
 namespace tokamak::cli {
 namespace {
@@ -29,17 +32,9 @@ std::string choice_text(const engine::PlanChoice& choice) {
   std::string out = choice.tactic;
   if (!choice.config.empty()) out += " " + choice.config.dump();
   if (choice.us > 0) out += fmt::format(", {:.1f} us", choice.us);
+  if (choice.share_of_floor() > 0)
+    out += fmt::format(" ({:.0f} % of the floor)", 100 * choice.share_of_floor());
   return out;
-}
-
-/// The problem that a step solves, without the number of its layer.
-std::string problem_text(const engine::Plan& plan, const engine::PlanStep& step) {
-  Json json = step.attributes;
-  json.erase("layer");
-  std::string out = step.op + "(";
-  for (int32_t i : step.inputs)
-    out += (out.back() == '(' ? "" : ", ") + plan.values[static_cast<size_t>(i)].type.text();
-  return out + ")" + attributes(json);
 }
 
 std::string escaped(std::string_view text) {
@@ -86,14 +81,71 @@ std::string code_text(const engine::Engine& engine) {
 constexpr std::string_view kStyle =
     "body{font:14px/1.4 system-ui,sans-serif;margin:2em auto;max-width:75em;padding:0 "
     "1em;color:#222}"
-    "h1{font-size:1.3em}h2{font-size:1.1em;margin-top:2em}table{border-collapse:collapse}td,th{"
-    "padding:.2em .8em;text-align:left;border-bottom:1px solid #ddd}"
-    "td.n{text-align:right;font-variant-numeric:tabular-nums}.bar{background:#4a7fb5;height:1em;"
-    "display:inline-block;min-width:1px}"
-    ".step{display:inline-block;border:1px solid #bbb;border-radius:4px;padding:.1em "
-    ".5em;margin:.1em;font-size:.85em}"
+    "h1{font-size:1.3em}h2{font-size:1.1em;margin-top:2em}h3{font-size:1em;margin:1.2em 0 .3em}"
+    "table{border-collapse:collapse}td,th{padding:.2em .8em;text-align:left;border-bottom:1px "
+    "solid #ddd}"
+    "td.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}"
+    ".bar{background:#4a7fb5;height:1em;display:inline-block;min-width:1px}"
+    ".row{display:flex;width:42em}"
+    ".step{box-sizing:border-box;border:1px solid #bbb;border-radius:4px;padding:.1em "
+    ".3em;margin-right:1px;font-size:.8em;overflow:hidden;white-space:nowrap;min-width:1.2em}"
     ".matmul{background:#dbe9f6}.attend,.attention,.rope_append{background:#fbe3cd}.rms_norm,."
     "layer_norm,.add_rms_norm{background:#e2f0da}";
+
+/// One step size of a kind of layer: its kernels as boxes, as wide as their share of the time.
+/// Kernels without a choice were not timed and get the least width.
+std::string layer_row(const engine::Plan& plan, const LayerKind& kind, int64_t tokens) {
+  double us = 0, timed_floor = 0;
+  std::string boxes;
+  for (const engine::PlanStep* step : kind.steps) {
+    const engine::PlanChoice& choice = choice_for(*step, tokens);
+    us += choice.us;
+    timed_floor += choice.us > 0 ? choice.floor_us : 0;
+    std::string label = step->op;
+    if (choice.us > 0) label += fmt::format(" {:.1f} us", choice.us);
+    if (choice.share_of_floor() > 0)
+      label += fmt::format(", {:.0f} %", 100 * choice.share_of_floor());
+    std::string title = problem_text(plan, *step) + "\n" + choice_text(choice);
+    if (!choice.runner_up.empty())
+      title += fmt::format("\nthen {}, {:.1f} us", choice.runner_up, choice.runner_up_us);
+    boxes += fmt::format("<span class=\"step {}\" style=\"flex:{:.3f} 1 0\" title=\"{}\">{}</span>",
+                         escaped(step->op),
+                         choice.us,
+                         escaped(title),
+                         escaped(label));
+  }
+  std::string total = us > 0 ? fmt::format("{:.1f} us", us) : "";
+  std::string share = timed_floor > 0 ? fmt::format("{:.0f} %", 100 * timed_floor / us) : "";
+  return fmt::format(
+      "<tr><td class=n>{}</td><td class=n>{}</td><td class=n>{}</td><td><div "
+      "class=row>{}</div></td></tr>\n",
+      tokens,
+      total,
+      share,
+      boxes);
+}
+
+std::string layers_html(const engine::Plan& plan) {
+  std::string out =
+      "<h2>Kernels by layer</h2><p>A box is a kernel, as wide as its share of the time; its "
+      "figures "
+      "are microseconds and the share of the floor: what reading its weights, keys and values or "
+      "computing its products must take on this device. Kernels with nothing to choose are not "
+      "timed.</p>\n";
+  for (const LayerKind& kind : layer_kinds(plan)) {
+    std::set<int64_t> sizes;
+    for (const engine::PlanStep* step : kind.steps) {
+      for (const engine::PlanChoice& choice : step->choices) sizes.insert(choice.max_tokens);
+    }
+    out += fmt::format(
+        "<h3>{}</h3><table><tr><th>rows</th><th>timed</th><th>of the floor</th><th>kernels</th>"
+        "</tr>\n",
+        kind.title);
+    for (int64_t tokens : sizes) out += layer_row(plan, kind, tokens);
+    out += "</table>\n";
+  }
+  return out;
+}
 
 }  // namespace
 
@@ -159,18 +211,11 @@ std::string plan_html(const engine::Engine& engine, const runtime::SessionPlan& 
         engine::bytes_text(row.bytes),
         40.0 * static_cast<double>(row.bytes) / static_cast<double>(total));
   }
-  out += fmt::format("<tr><th>total</th><td class=n>{}</td><td></td></tr></table><h2>Steps</h2><p>",
+  out += fmt::format("<tr><th>total</th><td class=n>{}</td><td></td></tr></table>",
                      engine::bytes_text(total));
-  if (!engine.code.empty()) out += escaped(code_text(engine)) + "</p><p>";
-  for (const engine::PlanStep& step : plan.steps) {
-    std::string title = value_list(plan, step.outputs) + " = " + step.op + "(" +
-                        value_list(plan, step.inputs) + ")" + attributes(step.attributes);
-    out += fmt::format("<span class=\"step {}\" title=\"{}\">{}</span>",
-                       escaped(step.op),
-                       escaped(title),
-                       escaped(step.op));
-  }
-  return out + "</p><h2>Tactics</h2><pre>" + escaped(kernels_text(plan)) + "</pre></html>\n";
+  if (!engine.code.empty()) out += "<p>" + escaped(code_text(engine)) + "</p>";
+  out += layers_html(plan);
+  return out + "<h2>Tactics</h2><pre>" + escaped(kernels_text(plan)) + "</pre></html>\n";
 }
 
 }  // namespace tokamak::cli

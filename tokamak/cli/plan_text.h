@@ -13,8 +13,8 @@ namespace tokamak::cli {
 std::string plan_text(const engine::Engine& engine, const runtime::SessionPlan& planned);
 /// Each distinct problem once: tactic, time and runner-up for every token bucket.
 std::string kernels_text(const engine::Plan& plan);
-/// A self-contained page: byte table as bars, steps as boxes in the order they run, tactics by
-/// bucket.
+/// A self-contained page: byte table as bars, each kind of layer with its kernels as boxes for each
+/// token bucket (time, share of the floor), tactics by bucket.
 std::string plan_html(const engine::Engine& engine, const runtime::SessionPlan& planned);
 
 }  // namespace tokamak::cli

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "tokamak/base/fields.h"
+#include "tokamak/compiler/floor.h"
 #include "tokamak/op/attention.h"
 
 namespace tokamak::compiler {
@@ -29,6 +30,7 @@ struct TimedBucket {
   int64_t tokens;
   std::vector<kernels::Candidate> candidates;
   Timings us;
+  double floor_us = 0;
 };
 using TimedProblem = std::vector<TimedBucket>;
 
@@ -183,6 +185,7 @@ class Emitter {
         if (choice.tactic.empty())
           return base::internal_error(
               fmt::format("{}: no tactic reads the layout {}", plan_.steps[s].op, layout));
+        choice.floor_us = bucket.floor_us;
         plan_.steps[s].choices.push_back(std::move(choice));
       }
       merge_equal_choices(plan_.steps[s].choices);
@@ -190,14 +193,14 @@ class Emitter {
     return finish_weights();
   }
 
-  /// Neighbouring buckets with the same tactic and config become one.
+  /// Neighbouring buckets with the same tactic and config become one where neither was timed.
   static void merge_equal_choices(std::vector<PlanChoice>& choices) {
     std::vector<PlanChoice> merged;
     for (PlanChoice& choice : choices) {
-      bool timed = choice.us > 0;
+      bool timed = choice.us > 0 || (!merged.empty() && merged.back().us > 0);
       if (!merged.empty() && !timed && merged.back().tactic == choice.tactic &&
           merged.back().config == choice.config)
-        merged.back().max_tokens = choice.max_tokens;
+        merged.back() = std::move(choice);
       else
         merged.push_back(std::move(choice));
     }
@@ -214,6 +217,7 @@ class Emitter {
       TimedBucket bucket{.tokens = tokens};
       TKM_ASSIGN(bucket.candidates, kernels::candidates(desc, tokens, device_));
       TKM_ASSIGN(bucket.us, tuner_.time(desc, tokens, bucket.candidates));
+      bucket.floor_us = floor_us(step_work(desc, tokens, device_), desc.inputs[0].dtype, device_);
       problem.push_back(std::move(bucket));
     }
     return const_cast<const TimedProblem*>(&timed_.emplace(key, std::move(problem)).first->second);

@@ -71,6 +71,9 @@ class Device {
   /// Rate at which large reads stream from its memory, bytes a second, as measured on such devices
   /// or else by their datasheet; 0: nobody knows before measuring.
   virtual double read_bandwidth() const { return 0; }
+  /// Operations a second that large matrix products of this dtype reach, as measured on such
+  /// devices or else estimated by their datasheet; 0: nobody knows before measuring.
+  virtual double peak_flops(DType /*dtype*/) const { return 0; }
   /// Kernels can be launched; else the device only knows what they would be.
   virtual bool can_run() const { return true; }
   /// The host reads and writes the device's memory by its addresses.

@@ -49,6 +49,11 @@ struct PlanChoice {
   double us = 0;  ///< As timed by the tuner; 0 if there was nothing to choose.
   std::string runner_up;
   double runner_up_us = 0;
+  /// The least that a step of max_tokens rows can take on the device that it was built for, by its
+  /// rates of reading and computing; 0 if they are not known. Attention: as the tuner times it.
+  double floor_us = 0;
+  /// floor_us / us; 0 if one of them is not known.
+  double share_of_floor() const { return us > 0 ? floor_us / us : 0; }
 };
 
 struct PlanStep {

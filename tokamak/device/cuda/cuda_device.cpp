@@ -25,6 +25,14 @@ Result<int> attribute(abi::DeviceHandle device, int which) {
   return value;
 }
 
+/// Dense bf16 operations of a multiprocessor in a clock.
+double tensor_flops(int compute_capability) {
+  if (compute_capability >= 100 && compute_capability < 120) return 8192;
+  if (compute_capability == 90) return 4096;
+  return compute_capability == 80 ? 2048 : 1024;
+}
+constexpr double kReachedShare = 0.75;  // Of the datasheet's; so it is on an H200.
+
 Result<DeviceInfo> read_info(abi::DeviceHandle device) {
   DeviceInfo info;
   char name[256] = {};
@@ -47,6 +55,10 @@ Result<DeviceInfo> read_info(abi::DeviceHandle device) {
     TKM_ASSIGN(int khz, attribute(device, abi::kMemoryClockRateKhz));
     TKM_ASSIGN(int bits, attribute(device, abi::kMemoryBusWidth));
     info.read_bytes_per_second = 0.93 * 2.0 * 1000.0 * khz * bits / 8;
+    TKM_ASSIGN(int clock_khz, attribute(device, abi::kClockRateKhz));
+    double clocks = 1000.0 * clock_khz * info.num_sms;
+    info.bf16_flops_per_second = kReachedShare * clocks * tensor_flops(info.compute_capability);
+    info.f32_flops_per_second = kReachedShare * clocks * 256;
   }
   return info;
 }

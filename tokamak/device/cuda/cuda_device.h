@@ -34,6 +34,8 @@ struct DeviceInfo {
   int max_shared_bytes = 232448;     ///< Of one thread block.
   int shared_bytes_per_sm = 233472;  ///< Of all blocks on a multiprocessor, 1 KiB each reserved.
   double read_bytes_per_second = 4.63e12;  ///< Measured where we know the device, else datasheet.
+  double bf16_flops_per_second = 740e12;   ///< Of matrix products, likewise.
+  double f32_flops_per_second = 60e12;
   /// "sm_90a": with the instructions of this very generation where there are any.
   std::string architecture() const;
 };
@@ -127,6 +129,9 @@ class CudaDevice : public Device {
   int64_t free_bytes() const override;
   int64_t total_bytes() const override { return info_.total_bytes; }
   double read_bandwidth() const override { return info_.read_bytes_per_second; }
+  double peak_flops(DType dtype) const override {
+    return dtype == DType::kF32 ? info_.f32_flops_per_second : info_.bf16_flops_per_second;
+  }
   bool host_accessible() const override { return false; }
   void copy_to_device(void* to, const void* from, int64_t bytes) override;
   void copy_to_host(void* to, const void* from, int64_t bytes) override;
