@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokamak/api/bench.h"
 
+#include <algorithm>
+
 #include "tokamak/cli/command.h"
 
 namespace tokamak::cli {
@@ -85,9 +87,13 @@ Result<int> run_latency(const LatencyFlags& flags) {
                     engine::bytes_text(r.planned_bytes),
                     engine::bytes_text(r.peak_bytes)));
   if (r.device_bytes > 0) {
-    print(fmt::format("  device  {} in use, {} predicted\n",
-                      engine::bytes_text(r.device_bytes),
-                      engine::bytes_text(r.predicted_device_bytes)));
+    print(fmt::format(
+        "  device  {} in use: {} driver and kernels before loading, {} planned, {} captured decode "
+        "steps and the rest\n",
+        engine::bytes_text(r.device_bytes),
+        engine::bytes_text(r.predicted_device_bytes - r.planned_bytes),
+        engine::bytes_text(r.planned_bytes),
+        engine::bytes_text(std::max<int64_t>(0, r.device_bytes - r.predicted_device_bytes))));
   }
   return 0;
 }

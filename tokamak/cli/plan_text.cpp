@@ -6,6 +6,7 @@
 #include <set>
 
 #include "tokamak/cli/plan_layers.h"
+#include "tokamak/runtime/session_plan.h"
 
 namespace tokamak::cli {
 namespace {
@@ -164,7 +165,7 @@ std::string plan_text(const engine::Engine& engine, const runtime::SessionPlan& 
     if (step.choices.size() > 1)
       out += fmt::format("       many: {}\n", choice_text(step.choices.back()));
   }
-  out += "\nbytes\n" + engine::byte_table_text(planned.memory);
+  out += "\nbytes\n" + runtime::byte_table_text(planned);
   return out + code_text(engine);
 }
 

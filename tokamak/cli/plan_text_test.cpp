@@ -115,6 +115,20 @@ TEST(PlanHtml, draws_the_kernels_of_each_kind_of_layer_with_their_share_of_the_f
   EXPECT_EQ(html.substr(begin, end - begin), kLayersHtml);
 }
 
+TEST(PlanText, the_byte_table_of_a_gpu_says_what_is_not_in_it) {
+  engine::Engine engine;
+  engine.plan = small_plan();
+  runtime::SessionPlan planned;
+  EXPECT_THAT(plan_text(engine, planned), Not(HasSubstr("beside it")));
+  planned.limits.max_seq_pages = 128;
+  EXPECT_THAT(
+      plan_text(engine, planned),
+      HasSubstr("  beside it: driver, kernels and their counters: measured at load; captured "
+                "decode steps: measured at load\n"));
+  planned.in_use_bytes = int64_t{512} << 20;
+  EXPECT_THAT(plan_text(engine, planned), HasSubstr("counters: 512.00 MiB in use now; captured"));
+}
+
 TEST(PlanText, says_what_machine_code_the_engine_holds) {
   engine::Engine engine;
   engine.plan = small_plan();

@@ -6,6 +6,7 @@
 
 #include "tokamak/api/llm.h"
 #include "tokamak/base/file.h"
+#include "tokamak/cli/answer_length.h"
 #include "tokamak/cli/command.h"
 
 namespace tokamak::cli {
@@ -14,10 +15,10 @@ namespace {
 struct RunFlags {
   ModelOptions model;
   SessionFlags session;
-  runtime::SamplingParams sampling{.max_tokens = 256};
+  runtime::SamplingParams sampling;
   /// Where the model's own defaults hold if the user says nothing.
   std::optional<float> temperature, top_p, min_p, repetition_penalty;
-  std::optional<int64_t> top_k;
+  std::optional<int64_t> top_k, max_tokens;
   std::string prompt, prompt_file, system;
   bool chat = false;
   bool json = false;
@@ -63,6 +64,11 @@ Result<std::string> answer(api::Llm& llm,
                            const RunFlags& flags,
                            std::string_view opening = {}) {
   executor::Request request{.prompt = std::move(prompt), .sampling = flags.sampling};
+  request.sampling.max_tokens = flags.max_tokens ? *flags.max_tokens
+                                                 : answer_length(llm.default_max_tokens(),
+                                                                 flags.sampling.min_tokens,
+                                                                 std::ssize(request.prompt),
+                                                                 llm.session_info());
   TKM_ASSIGN(auto stream, llm.submit(std::move(request)));
   if (!flags.json) print(opening);
   std::string text;
@@ -184,8 +190,12 @@ void add_run(CLI::App& app) {
   verb->add_option("--system", flags->system, "System message of the chat");
   flags->session.add_to(*verb);
   runtime::SamplingParams& s = flags->sampling;
-  verb->add_option("-n,--max-tokens", s.max_tokens, "Longest answer")->capture_default_str();
   const std::string unless = "; default: the model's generation_config.json, else ";
+  verb->add_option("-n,--max-tokens",
+                   flags->max_tokens,
+                   fmt::format("Longest answer{}{}, and no more than the context has left",
+                               unless,
+                               kDefaultAnswerTokens));
   verb->add_option("--temperature",
                    flags->temperature,
                    "0 takes the most probable token each time" + unless + "1");

@@ -101,10 +101,21 @@ Result<SessionPlan> plan_with_kernels(const Plan& plan,
     return base::out_of_memory(
         fmt::format("the engine does not fit: {} may be used, it needs\n{}",
                     engine::bytes_text(budget),
-                    engine::byte_table_text(out.memory)),
+                    byte_table_text(out)),
         "lower --kv-tokens, --max-step-tokens or --max-sequences, or choose a narrower dtype");
   }
   return out;
+}
+
+std::string byte_table_text(const SessionPlan& plan) {
+  std::string out = engine::byte_table_text(plan.memory);
+  if (plan.limits.max_seq_pages == 0) return out;  // The host's memory.
+  std::string before = plan.in_use_bytes > 0 ? engine::bytes_text(plan.in_use_bytes) + " in use now"
+                                             : "measured at load";
+  return out + fmt::format(
+                   "  beside it: driver, kernels and their counters: {}; captured decode steps: "
+                   "measured at load\n",
+                   before);
 }
 
 Result<SessionPlan> plan_session(const engine::Engine& engine,
