@@ -7,7 +7,7 @@
 
 #include <benchmark/benchmark.h>
 
-#include "tokamak/kernels/cuda/device_code.h"
+#include "tokamak/kernels/cuda/attention/attend_kernels.h"
 #include "tokamak/kernels/cuda/fill/fill_random.h"
 #include "tokamak/kernels/cuda/tactics.h"
 #include "tokamak/op/attention.h"
@@ -20,18 +20,19 @@ struct Shape {
   const char* name;
   int64_t num_heads, num_kv_heads, head_dim;
   int64_t sequences, tokens, context;  ///< Tokens and cached ones of each sequence.
+  bool explore = false;
   int64_t window = 0;
 };
-constexpr Shape kShapes[] = {{"1k", 32, 8, 128, 1, 1024, 0},
-                             {"8k", 32, 8, 128, 1, 8192, 0},
+constexpr Shape kShapes[] = {{"1k", 32, 8, 128, 1, 1024, 0, true},
+                             {"8k", 32, 8, 128, 1, 8192, 0, true},
                              {"16k", 32, 8, 128, 1, 16384, 0},
                              {"16x512", 32, 8, 128, 16, 512, 0},
                              {"2k_after_6k", 32, 8, 128, 1, 2048, 6144},
                              {"8k_mha", 32, 32, 128, 1, 8192, 0},
                              {"8k_group_7", 28, 4, 128, 1, 8192, 0},
-                             {"8k_d64", 32, 8, 64, 1, 8192, 0},
+                             {"8k_d64", 32, 8, 64, 1, 8192, 0, true},
                              {"8k_d256", 16, 8, 256, 1, 8192, 0},
-                             {"16k_window_4k", 32, 8, 128, 1, 16384, 0, 4096}};
+                             {"16k_window_4k", 32, 8, 128, 1, 16384, 0, false, 4096}};
 
 KernelDesc desc_of(const Shape& shape) {
   op::Attend attend;
@@ -99,12 +100,18 @@ struct Step {
     TKM_CHECK(device.synchronize().ok(), "upload of a batch");
     return static_cast<const int32_t*>(to.data());
   }
+  /// Some rows of y.
   std::vector<float> result(device::Device& device) const {
-    std::vector<uint16_t> bits(static_cast<size_t>(tokens * heads));
-    device.copy_to_host(bits.data(), y.data(), tokens * heads * 2);
-    TKM_CHECK(device.synchronize().ok(), "download of a result");
-    std::vector<float> out(bits.size());
-    tensor::convert(DType::kBF16, bits.data(), DType::kF32, out.data(), tokens * heads);
+    std::vector<float> out;
+    std::vector<uint16_t> bits(static_cast<size_t>(heads));
+    for (int64_t row = 0; row < tokens; row += row + 300 < tokens ? 37 : 1) {
+      device.copy_to_host(
+          bits.data(), static_cast<std::byte*>(y.data()) + row * heads * 2, heads * 2);
+      TKM_CHECK(device.synchronize().ok(), "download of a result");
+      out.resize(out.size() + bits.size());
+      tensor::convert(
+          DType::kBF16, bits.data(), DType::kF32, &out[out.size() - bits.size()], heads);
+    }
     return out;
   }
   void run(Kernel& kernel, void* workspace) const {
@@ -134,16 +141,38 @@ double difference(const std::vector<float>& reference, const std::vector<float>&
   return largest / size;
 }
 
-/// Those that differ in what runs prompts.
-std::vector<Json> configs_of(const Shape& shape, const device::Device& device) {
+/// Those of the tactic that differ in what runs prompts, then for some shapes all else that
+/// attend_wgmma can be.
+std::vector<Json> configs_of(const Shape& shape, device::Device& device) {
+  KernelDesc desc = desc_of(shape);
   std::vector<Json> out;
   std::set<std::string> seen;
-  for (Json& config :
-       attend_cuda_flash().candidates(desc_of(shape), shape.sequences * shape.tokens, device)) {
+  auto add = [&](const Json& config) {
     Json tile = config;
     tile.erase("split_stages");
     tile.erase("split_waves");
-    if (seen.insert(tile.dump()).second) out.push_back(std::move(config));
+    if (seen.insert(tile.dump()).second) out.push_back(config);
+  };
+  for (const Json& config :
+       attend_cuda_flash().candidates(desc, shape.sequences * shape.tokens, device))
+    add(config);
+  if (!shape.explore) return out;
+  Json config = out.back();
+  for (int64_t warps : {12, 16}) {
+    for (auto [tokens, stages] :
+         {std::pair{64, 2}, {64, 3}, {64, 4}, {64, 6}, {128, 2}, {128, 3}}) {
+      for (bool turns : {true, false}) {
+        WgmmaAttend::Config asked{
+            .tokens = tokens, .stages = stages, .groups = warps / 4 - 1, .turns = turns};
+        if (!asked.valid(*attend_problem(desc), device::cuda::cuda_device(device).info())) continue;
+        config["tile_tokens"] = tokens;
+        config["tile_stages"] = stages;
+        config["tile_warps"] = warps;
+        config["tile_turns"] = turns;
+        config["tile_persistent"] = true;
+        add(config);
+      }
+    }
   }
   return out;
 }
