@@ -221,7 +221,10 @@ inline constexpr int kMatmulEpilogue = 7, kMatmulBiasPointer = 8;  // CUBLASLT_M
 inline constexpr int kMatmulBiasType = 26;                         // …_BIAS_DATA_TYPE
 inline constexpr int kEpilogueBias = 4;                            // CUBLASLT_EPILOGUE_BIAS
 inline constexpr int kPreferenceMaxWorkspace = 1;                  // …_MAX_WORKSPACE_BYTES
-inline constexpr int kTranspose = 1;                               // CUBLAS_OP_T
+inline constexpr int kPreferenceReductions = 3;                    // …_REDUCTION_SCHEME_MASK
+inline constexpr int kReduceInFloat32 = 2;  // CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE
+inline constexpr int kPreferenceAlignments[] = {5, 6, 7, 8};  // …_MIN_ALIGNMENT_{A,B,C,D}_BYTES
+inline constexpr int kTranspose = 1;                          // CUBLAS_OP_T
 
 #define TKM_CUBLASLT_CALLS(CALL)                                                             \
   CALL(cublasLtCreate, (BlasHandle * handle))                                                \
@@ -248,6 +251,15 @@ inline constexpr int kTranspose = 1;                               // CUBLAS_OP_
         int wanted,                                                                          \
         MatmulHeuristic* results,                                                            \
         int* found))                                                                         \
+  CALL(cublasLtMatmulAlgoCheck,                                                              \
+       (BlasHandle handle,                                                                   \
+        MatmulDesc desc,                                                                     \
+        MatrixLayout a,                                                                      \
+        MatrixLayout b,                                                                      \
+        MatrixLayout c,                                                                      \
+        MatrixLayout d,                                                                      \
+        const MatmulAlgorithm* algorithm,                                                    \
+        MatmulHeuristic* result))                                                            \
   CALL(cublasLtMatmul,                                                                       \
        (BlasHandle handle,                                                                   \
         MatmulDesc desc,                                                                     \

@@ -26,6 +26,7 @@ const Tactic& attention_cuda_flash();
 const Tactic& attention_cuda_plain();
 const Tactic& matmul_cuda_ring();
 const Tactic& matmul_cuda_tma();
+const Tactic& matmul_cuda_cublaslt();
 const Tactic& matmul_cuda_plain();
 
 }  // namespace tokamak::kernels::cuda
