@@ -368,7 +368,7 @@ TKM_DEVICE void attend_blocks(
     skip(num_blocks - end);
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-      float factor = 1.0f / warp_sum<4>(sums.total[r]);
+      float factor = __fdividef(1.0f, warp_sum<4>(sums.total[r]));
       if (rows[r] > tile_last) continue;
       i64 at =
           static_cast<i64>(first_row + rows[r] / G) * C.attend.heads + kv_head * G + rows[r] % G;
