@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokamak/cli/command.h"
-#include "tokamak/device/cuda/cuda_device.h"
 
 namespace tokamak::cli {
 namespace {
@@ -9,21 +8,11 @@ struct BuildFlags {
   ModelOptions model;
   std::string output;
   bool bundle = false;
-  bool without_gpu = false;
   bool json = false;
 };
 
-Result<std::shared_ptr<device::Device>> build_device(const BuildFlags& flags) {
-  if (!flags.without_gpu) return flags.model.open_device();
-  if (flags.model.target != "cuda")
-    return base::invalid(
-        fmt::format("--without-gpu is for --target cuda, not {}", flags.model.target));
-  return std::shared_ptr<device::Device>(
-      device::cuda::CudaDevice::compile_only({}, flags.model.threads));
-}
-
 Result<int> run_build(const BuildFlags& flags) {
-  TKM_ASSIGN(std::shared_ptr<device::Device> device, build_device(flags));
+  TKM_ASSIGN(std::shared_ptr<device::Device> device, flags.model.open_device());
   TKM_ASSIGN(api::BuildOptions build, flags.model.build_options());
   api::BuildReport report;
   TKM_ASSIGN(engine::Engine engine, api::build_engine(flags.model.model, *device, build, &report));
@@ -75,11 +64,7 @@ void add_build(CLI::App& app) {
       ->required();
   verb->add_flag(
       "--bundle", flags->bundle, "Copy the weights into the engine, so that the folder can move");
-  verb->add_flag(
-      "--without-gpu",
-      flags->without_gpu,
-      "With --target cuda on a machine that has none: build for an H200, tactics by first "
-      "guess");
+  flags->model.add_without_gpu(*verb);
   verb->add_flag("--json", flags->json, "Print the report as JSON");
   verb->footer(
       "Batching, sequence limits, sampling and the size of the cache are not fixed here: they are "

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "tokamak/base/fields.h"
+#include "tokamak/device/cuda/cuda_device.h"
 
 namespace tokamak::cli {
 
@@ -41,6 +42,13 @@ void ModelOptions::add_to(CLI::App& app) {
   app.add_flag("--quiet", quiet, "No progress bars");
 }
 
+void ModelOptions::add_without_gpu(CLI::App& app) {
+  app.add_flag("--without-gpu",
+               without_gpu,
+               "With --target cuda on a machine that has none: as for an H200, tactics by first "
+               "guess");
+}
+
 Result<api::BuildOptions> ModelOptions::build_options() const {
   api::BuildOptions options;
   TKM_ASSIGN(options.target, base::enum_from_name<Target>(target, "target"));
@@ -55,7 +63,10 @@ Result<api::BuildOptions> ModelOptions::build_options() const {
 
 Result<std::shared_ptr<device::Device>> ModelOptions::open_device() const {
   TKM_ASSIGN(Target parsed, base::enum_from_name<Target>(target, "target"));
-  return device::open_device(parsed, threads);
+  if (!without_gpu) return device::open_device(parsed, threads);
+  if (parsed != Target::kCuda)
+    return base::invalid(fmt::format("--without-gpu is for --target cuda, not {}", target));
+  return std::shared_ptr<device::Device>(device::cuda::CudaDevice::compile_only({}, threads));
 }
 
 void SessionFlags::add_to(CLI::App& app) {

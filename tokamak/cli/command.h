@@ -41,10 +41,14 @@ struct ModelOptions {
   bool dummy_weights = false;
   bool no_tune = false;
   bool quiet = false;
+  bool without_gpu = false;
   std::vector<std::string> disabled_passes;
 
   void add_to(CLI::App& app);
+  /// --without-gpu, for verbs that run nothing.
+  void add_without_gpu(CLI::App& app);
   Result<api::BuildOptions> build_options() const;
+  /// With `without_gpu` a device that only compiles. Errors: invalid, for another target than cuda.
   Result<std::shared_ptr<device::Device>> open_device() const;
 };
 

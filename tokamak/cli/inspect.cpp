@@ -75,6 +75,7 @@ void add_inspect(CLI::App& app) {
         return run_inspect(*flags);
       });
   flags->model.add_to(*verb);
+  flags->model.add_without_gpu(*verb);
   flags->session.add_to(*verb);
   verb->add_option("--stage",
                    flags->stage,

@@ -62,13 +62,6 @@ std::string problem_text(const engine::Plan& plan, const engine::PlanStep& step)
   return out;
 }
 
-const engine::PlanChoice& choice_for(const engine::PlanStep& step, int64_t tokens) {
-  for (const engine::PlanChoice& choice : step.choices) {
-    if (tokens <= choice.max_tokens) return choice;
-  }
-  return step.choices.back();
-}
-
 std::vector<LayerKind> layer_kinds(const engine::Plan& plan) {
   struct Run {
     int64_t layer;

@@ -12,9 +12,6 @@ namespace tokamak::cli {
 /// The problem that a step solves, without the number of its layer.
 std::string problem_text(const engine::Plan& plan, const engine::PlanStep& step);
 
-/// The tactic for steps of `tokens` rows.
-const engine::PlanChoice& choice_for(const engine::PlanStep& step, int64_t tokens);
-
 /// Steps that follow each other: of one layer, or of what stands before or behind all layers.
 /// Layers of the same problems and choices are one kind.
 struct LayerKind {

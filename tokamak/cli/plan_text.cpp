@@ -99,7 +99,7 @@ std::string layer_row(const engine::Plan& plan, const LayerKind& kind, int64_t t
   double us = 0, timed_floor = 0;
   std::string boxes;
   for (const engine::PlanStep* step : kind.steps) {
-    const engine::PlanChoice& choice = choice_for(*step, tokens);
+    const engine::PlanChoice& choice = runtime::choice_for(*step, tokens);
     us += choice.us;
     timed_floor += choice.us > 0 ? choice.floor_us : 0;
     std::string label = step->op;

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "tokamak/runtime/step_check.h"
+#include "tokamak/runtime/step_kernels.h"
 
 namespace tokamak::runtime {
 namespace {
@@ -45,13 +46,6 @@ std::string kind_of(const engine::Plan& plan, const engine::PlanStep& step) {
       text += " " + value.type.text();
   }
   return text;
-}
-
-const engine::PlanChoice& choice_for(const engine::PlanStep& step, int64_t rows) {
-  for (const engine::PlanChoice& choice : step.choices) {
-    if (rows <= choice.max_tokens) return choice;
-  }
-  return step.choices.back();
 }
 
 /// Weights of the step, and keys and values if it attends.

@@ -21,6 +21,13 @@ Result<kernels::KernelDesc> step_desc(const engine::Plan& plan, const engine::Pl
   return desc;
 }
 
+const engine::PlanChoice& choice_for(const engine::PlanStep& step, int64_t rows) {
+  for (const engine::PlanChoice& choice : step.choices) {
+    if (rows <= choice.max_tokens) return choice;
+  }
+  return step.choices.back();
+}
+
 Result<const kernels::Tactic*> chosen_tactic(const engine::PlanChoice& choice) {
   const kernels::Tactic* tactic = kernels::find_tactic(choice.tactic);
   if (!tactic || tactic->version != choice.version) {

@@ -11,6 +11,8 @@
 namespace tokamak::runtime {
 
 Result<kernels::KernelDesc> step_desc(const engine::Plan& plan, const engine::PlanStep& step);
+/// The choice for steps of so many rows.
+const engine::PlanChoice& choice_for(const engine::PlanStep& step, int64_t rows);
 /// The tactic of this name and version. Errors: unsupported (this program has another version: the
 /// engine must be built again).
 Result<const kernels::Tactic*> chosen_tactic(const engine::PlanChoice& choice);
