@@ -29,9 +29,23 @@ std::string attributes(const Json& json) {
   return out;
 }
 
+/// A library names its algorithms by more digits than a line has room for.
+std::string with_short_digits(std::string_view text) {
+  constexpr size_t kLongest = 32, kKept = 12;
+  std::string out;
+  for (size_t i = 0; i < text.size();) {
+    size_t end = std::min(text.find_first_not_of("0123456789abcdef", i), text.size());
+    bool cut = end - i > kLongest;
+    out += text.substr(i, cut ? kKept : std::max<size_t>(end - i, 1));
+    if (cut) out += "...";
+    i = std::max(end, i + 1);
+  }
+  return out;
+}
+
 std::string choice_text(const engine::PlanChoice& choice) {
   std::string out = choice.tactic;
-  if (!choice.config.empty()) out += " " + choice.config.dump();
+  if (!choice.config.empty()) out += " " + with_short_digits(choice.config.dump());
   if (choice.us > 0) out += fmt::format(", {:.1f} us", choice.us);
   if (choice.share_of_floor() > 0)
     out += fmt::format(" ({:.0f} % of the floor)", 100 * choice.share_of_floor());
@@ -108,7 +122,8 @@ std::string layer_row(const engine::Plan& plan, const LayerKind& kind, int64_t t
       label += fmt::format(", {:.0f} %", 100 * choice.share_of_floor());
     std::string title = problem_text(plan, *step) + "\n" + choice_text(choice);
     if (!choice.runner_up.empty())
-      title += fmt::format("\nthen {}, {:.1f} us", choice.runner_up, choice.runner_up_us);
+      title += fmt::format(
+          "\nthen {}, {:.1f} us", with_short_digits(choice.runner_up), choice.runner_up_us);
     boxes += fmt::format("<span class=\"step {}\" style=\"flex:{:.3f} 1 0\" title=\"{}\">{}</span>",
                          escaped(step->op),
                          choice.us,
@@ -187,7 +202,8 @@ std::string kernels_text(const engine::Plan& plan) {
     for (const engine::PlanChoice& choice : step->choices) {
       out += fmt::format("  up to {:>4} rows: {}", choice.max_tokens, choice_text(choice));
       if (!choice.runner_up.empty())
-        out += fmt::format("   (then {}, {:.1f} us)", choice.runner_up, choice.runner_up_us);
+        out += fmt::format(
+            "   (then {}, {:.1f} us)", with_short_digits(choice.runner_up), choice.runner_up_us);
       out += "\n";
     }
   }

@@ -87,6 +87,18 @@ TEST(KernelsText, shows_time_share_of_the_floor_and_runner_up) {
 )");
 }
 
+TEST(KernelsText, shortens_the_long_numbers_that_libraries_give_their_algorithms) {
+  engine::Plan plan = small_plan();
+  engine::PlanChoice& choice = plan.steps[1].choices[1];
+  choice.config = {{"algorithm", std::string(128, 'a')}, {"library", 130000}};
+  choice.runner_up = "matmul_cuda_cublaslt " + choice.config.dump();
+  EXPECT_THAT(
+      kernels_text(plan),
+      HasSubstr("matmul_cuda_tma {\"algorithm\":\"aaaaaaaaaaaa...\",\"library\":130000}, 400.0 "
+                "us (75 % of the floor)   (then matmul_cuda_cublaslt "
+                "{\"algorithm\":\"aaaaaaaaaaaa...\",\"library\":130000}, 0.0 us)"));
+}
+
 constexpr const char* kLayersHtml =
     R"html(<h3>layers 0, 1</h3><table><tr><th>rows</th><th>timed</th><th>of the floor</th><th>kernels</th></tr>
 <tr><td class=n>1</td><td class=n>10.0 us</td><td class=n>90 %</td><td><div class=row><span class="step attend" style="flex:0.000 1 0" title="attend(bf16[T, 64]) num_heads=4
