@@ -286,7 +286,7 @@ def arguments():
     parser.add_argument("--compile-mode", default="auto", help="of torch.compile, or none; auto: autotuned for batch 1 alone")
     parser.add_argument("--max-step-tokens", type=int, default=16384, help="rows that the compiled peer's prompts take at once")
     parser.add_argument("--max-prompt-tokens", type=int, default=131072, help="larger cases are left out")
-    parser.add_argument("--budget-seconds", type=float, default=170, help="no case begins after so many")
+    parser.add_argument("--budget-seconds", type=float, default=150, help="no case begins after so many")
     options = parser.parse_args()
     for name in options.peers.split(","):
         if name not in PEERS:

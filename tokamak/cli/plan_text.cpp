@@ -101,14 +101,15 @@ constexpr std::string_view kStyle =
     "solid #ddd}"
     "td.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}"
     ".bar{background:#4a7fb5;height:1em;display:inline-block;min-width:1px}"
-    ".row{display:flex;width:42em}"
+    ".row{display:flex;width:56em}"
     ".step{box-sizing:border-box;border:1px solid #bbb;border-radius:4px;padding:.1em "
-    ".3em;margin-right:1px;font-size:.8em;overflow:hidden;white-space:nowrap;min-width:1.2em}"
+    ".3em;margin-right:1px;font-size:.75em;line-height:1.25;overflow:hidden;white-space:nowrap;"
+    "min-width:3.5em}"
     ".matmul{background:#dbe9f6}.attend,.attention,.rope_append{background:#fbe3cd}.rms_norm,."
     "layer_norm,.add_rms_norm{background:#e2f0da}";
 
 /// One step size of a kind of layer: its kernels as boxes, as wide as their share of the time.
-/// Kernels without a choice were not timed and get the least width.
+/// Kernels without a choice were not timed: their boxes are as wide as their names.
 std::string layer_row(const engine::Plan& plan, const LayerKind& kind, int64_t tokens) {
   double us = 0, timed_floor = 0;
   std::string boxes;
@@ -116,19 +117,22 @@ std::string layer_row(const engine::Plan& plan, const LayerKind& kind, int64_t t
     const engine::PlanChoice& choice = runtime::choice_for(*step, tokens);
     us += choice.us;
     timed_floor += choice.us > 0 ? choice.floor_us : 0;
-    std::string label = step->op;
-    if (choice.us > 0) label += fmt::format(" {:.1f} us", choice.us);
+    std::string label = escaped(step->op), width = "0 0 auto";
+    if (choice.us > 0) {
+      label += fmt::format("<br>{:.1f} us", choice.us);
+      width = fmt::format("{:.3f} 1 0", choice.us);
+    }
     if (choice.share_of_floor() > 0)
-      label += fmt::format(", {:.0f} %", 100 * choice.share_of_floor());
+      label += fmt::format("<br><b>{:.0f} %</b>", 100 * choice.share_of_floor());
     std::string title = problem_text(plan, *step) + "\n" + choice_text(choice);
     if (!choice.runner_up.empty())
       title += fmt::format(
           "\nthen {}, {:.1f} us", with_short_digits(choice.runner_up), choice.runner_up_us);
-    boxes += fmt::format("<span class=\"step {}\" style=\"flex:{:.3f} 1 0\" title=\"{}\">{}</span>",
+    boxes += fmt::format("<span class=\"step {}\" style=\"flex:{}\" title=\"{}\">{}</span>",
                          escaped(step->op),
-                         choice.us,
+                         width,
                          escaped(title),
-                         escaped(label));
+                         label);
   }
   std::string total = us > 0 ? fmt::format("{:.1f} us", us) : "";
   std::string share = timed_floor > 0 ? fmt::format("{:.0f} %", 100 * timed_floor / us) : "";
@@ -144,10 +148,9 @@ std::string layer_row(const engine::Plan& plan, const LayerKind& kind, int64_t t
 std::string layers_html(const engine::Plan& plan) {
   std::string out =
       "<h2>Kernels by layer</h2><p>A box is a kernel, as wide as its share of the time; its "
-      "figures "
-      "are microseconds and the share of the floor: what reading its weights, keys and values or "
-      "computing its products must take on this device. Kernels with nothing to choose are not "
-      "timed.</p>\n";
+      "figures are microseconds and the share of the floor, which is what reading its weights, "
+      "keys and values or computing its products takes at least. Kernels with nothing to choose "
+      "are not timed.</p>\n";
   for (const LayerKind& kind : layer_kinds(plan)) {
     std::set<int64_t> sizes;
     for (const engine::PlanStep* step : kind.steps) {

@@ -101,18 +101,18 @@ TEST(KernelsText, shortens_the_long_numbers_that_libraries_give_their_algorithms
 
 constexpr const char* kLayersHtml =
     R"html(<h3>layers 0, 1</h3><table><tr><th>rows</th><th>timed</th><th>of the floor</th><th>kernels</th></tr>
-<tr><td class=n>1</td><td class=n>10.0 us</td><td class=n>90 %</td><td><div class=row><span class="step attend" style="flex:0.000 1 0" title="attend(bf16[T, 64]) num_heads=4
+<tr><td class=n>1</td><td class=n>10.0 us</td><td class=n>90 %</td><td><div class=row><span class="step attend" style="flex:0 0 auto" title="attend(bf16[T, 64]) num_heads=4
 attend_cuda_flash">attend</span><span class="step matmul" style="flex:10.000 1 0" title="matmul(bf16[T, 64], bf16[64, 64])
 matmul_cuda_ring {&quot;stages&quot;:3}, 10.0 us (90 % of the floor)
-then matmul_cuda_tma {}, 12.0 us">matmul 10.0 us, 90 %</span></div></td></tr>
-<tr><td class=n>2048</td><td class=n>400.0 us</td><td class=n>75 %</td><td><div class=row><span class="step attend" style="flex:0.000 1 0" title="attend(bf16[T, 64]) num_heads=4
+then matmul_cuda_tma {}, 12.0 us">matmul<br>10.0 us<br><b>90 %</b></span></div></td></tr>
+<tr><td class=n>2048</td><td class=n>400.0 us</td><td class=n>75 %</td><td><div class=row><span class="step attend" style="flex:0 0 auto" title="attend(bf16[T, 64]) num_heads=4
 attend_cuda_flash">attend</span><span class="step matmul" style="flex:400.000 1 0" title="matmul(bf16[T, 64], bf16[64, 64])
-matmul_cuda_tma, 400.0 us (75 % of the floor)">matmul 400.0 us, 75 %</span></div></td></tr>
+matmul_cuda_tma, 400.0 us (75 % of the floor)">matmul<br>400.0 us<br><b>75 %</b></span></div></td></tr>
 </table>
 <h3>behind the layers</h3><table><tr><th>rows</th><th>timed</th><th>of the floor</th><th>kernels</th></tr>
 <tr><td class=n>1</td><td class=n>10.0 us</td><td class=n>90 %</td><td><div class=row><span class="step matmul" style="flex:10.000 1 0" title="matmul(bf16[T, 64], bf16[100, 64])
 matmul_cuda_ring {&quot;stages&quot;:3}, 10.0 us (90 % of the floor)
-then matmul_cuda_tma {}, 12.0 us">matmul 10.0 us, 90 %</span></div></td></tr>
+then matmul_cuda_tma {}, 12.0 us">matmul<br>10.0 us<br><b>90 %</b></span></div></td></tr>
 </table>
 )html";
 

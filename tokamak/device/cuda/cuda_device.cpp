@@ -295,6 +295,8 @@ Result<Cubin> CudaDevice::machine_code(const KernelSource& source, const std::st
     if (cubin.ok() && cubin->lowered_names.size() == source.kernels.size()) return cubin;
     base::log_warn("the engine's kernel {} cannot be used and is made anew", offered->name);
   }
+  if (any_offered && !offered)
+    base::log_debug("the engine holds no kernel {} that fits this program", source.name);
   ++num_compiled_;
   auto cubin = compile(source, info_.architecture(), cubin_folder());
   if (cubin.ok() || !any_offered || nvrtc().ok()) return cubin;
