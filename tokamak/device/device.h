@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an engine runs on: memory, copies, identity and the threads that drive it. Kernels and
 // copies of one device run in the order of their calls; on a GPU they return before they are done,
-// and failures show in the next synchronize().
+// and failures show in the next synchronize() or Event::wait().
 #pragma once
 
 #include <cstdint>
@@ -54,6 +54,17 @@ struct KernelCode {
   std::string content;  ///< The device's to read.
 };
 
+/// A place in the order of kernels and copies.
+class Event {
+ public:
+  virtual ~Event() = default;
+  /// The place is here, behind all calls so far.
+  virtual void record() = 0;
+  /// Waits until the device has come to the place that was recorded last; not for what was called
+  /// since. Errors: as Device::synchronize().
+  virtual Result<void> wait() = 0;
+};
+
 class Device {
  public:
   virtual ~Device() = default;
@@ -87,6 +98,8 @@ class Device {
   /// Waits until everything is done. Errors: the first failure since the last call; device, where
   /// the device is lost for this process.
   virtual Result<void> synchronize() = 0;
+  /// Outlived by the device.
+  virtual Result<std::unique_ptr<Event>> make_event() = 0;
   /// Records what `work` calls, without running it; null on targets where launching again costs as
   /// much. Everything that `work` uses must have run before, and keep its address.
   virtual Result<std::unique_ptr<Graph>> capture(const std::function<void()>& work) = 0;

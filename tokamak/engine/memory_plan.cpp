@@ -50,21 +50,20 @@ int64_t MemoryPlan::total_bytes() const {
 StepInputLayout step_input_layout(int64_t tokens,
                                   int64_t rows,
                                   int64_t sequences,
-                                  int64_t max_seq_pages) {
+                                  const StepLimits& limits) {
   StepInputLayout out;
   auto place = [&](int64_t count) {
     int64_t offset = out.bytes;
     out.bytes += align(count * 4);
     return offset;
   };
+  out.sampled = place(limits.max_rows);
   out.token_ids = place(tokens);
   out.positions = place(tokens);
   out.rows = place(rows);
   out.first_rows = place(sequences + 1);
   out.contexts = place(sequences);
-  out.page_table = place(sequences * max_seq_pages);
-  out.copied_bytes = out.bytes;
-  out.sampled = place(rows);
+  out.page_table = place(sequences * limits.max_seq_pages);
   return out;
 }
 
@@ -109,9 +108,7 @@ MemoryPlan plan_memory(const Plan& plan, const StepLimits& limits, int64_t works
   }
   out.workspace_bytes = align(workspace_bytes);
   out.input_bytes =
-      step_input_layout(
-          limits.max_tokens, limits.max_rows, limits.max_sequences, limits.max_seq_pages)
-          .bytes;
+      step_input_layout(limits.max_tokens, limits.max_rows, limits.max_sequences, limits).bytes;
   out.kv_bytes = limits.num_pages * plan.kv.page_bytes() * plan.kv.num_layers;
   out.table = {{"weights", out.weight_bytes},
                {"kv cache", out.kv_bytes},

@@ -23,15 +23,15 @@ struct StepLimits {
 /// the device with one copy; offsets in bytes, the arrays of op::BatchView's contents as
 /// kernels::DeviceBatch describes them.
 struct StepInputLayout {
+  int64_t sampled = 0;  ///< Room for a token a row, written on the device; the same for every step,
+                        ///< as the next one reads it.
   int64_t token_ids = 0, positions = 0, rows = 0, first_rows = 0, contexts = 0, page_table = 0;
-  int64_t copied_bytes = 0;  ///< Up to here it is copied.
-  int64_t sampled = 0;       ///< A token a row, written on the device.
-  int64_t bytes = 0;
+  int64_t bytes = 0;  ///< From token_ids to here it is copied.
 };
 StepInputLayout step_input_layout(int64_t tokens,
                                   int64_t rows,
                                   int64_t sequences,
-                                  int64_t max_seq_pages);
+                                  const StepLimits& limits);
 
 struct ByteRow {
   std::string name;  ///< "weights", "kv cache", "activations", "workspace", "step inputs"

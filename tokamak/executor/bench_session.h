@@ -3,6 +3,7 @@
 #pragma once
 
 #include <ctime>
+#include <deque>
 #include <functional>
 #include <utility>
 
@@ -19,9 +20,9 @@ class BenchSession : public runtime::Session {
 
   explicit BenchSession(const runtime::SessionInfo& info) : info_(info) {}
   const runtime::SessionInfo& info() const override { return info_; }
-  Result<runtime::StepOutput> step(const runtime::Step& step) override {
+  Result<void> launch(const runtime::Step& step) override {
     before();
-    runtime::StepOutput output;
+    runtime::StepOutput& output = under_way_.emplace_back();
     output.samples.reserve(step.samples.size());
     for (const auto& sample : step.samples) {
       runtime::Sampled sampled;
@@ -29,12 +30,18 @@ class BenchSession : public runtime::Session {
       sampled.token = static_cast<int32_t>((draw >> 7) % static_cast<uint64_t>(info_.vocab_size));
       output.samples.emplace_back(std::move(sampled));
     }
-    after(static_cast<int64_t>(step.samples.size()));
+    return {};
+  }
+  Result<runtime::StepOutput> finish() override {
+    runtime::StepOutput output = std::move(under_way_.front());
+    under_way_.pop_front();
+    after(static_cast<int64_t>(output.samples.size()));
     return output;
   }
 
  private:
   runtime::SessionInfo info_;
+  std::deque<runtime::StepOutput> under_way_;
 };
 
 /// CLOCK_PROCESS_CPUTIME_ID: of all threads; CLOCK_THREAD_CPUTIME_ID: of this one.

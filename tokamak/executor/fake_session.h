@@ -2,6 +2,7 @@
 // For tests: a session without a model, a tokenizer without a vocabulary file, a clock that is set.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -10,14 +11,15 @@
 
 #include "tokamak/executor/kv_cache.h"
 #include "tokamak/executor/request.h"
-#include "tokamak/runtime/session.h"
+#include "tokamak/runtime/step_check.h"
 #include "tokamak/text/tokenizer.h"
 
 namespace tokamak::executor {
 
 /// Its model: the next token is a function of all tokens before it, read back from the pages that
 /// they were written to. A page that was lost, shared by mistake or written twice changes the
-/// answer.
+/// answer. With two steps under way, a step is computed as late as can be, when it is finished,
+/// from a copy of what was launched.
 class FakeSession : public runtime::Session {
  public:
   explicit FakeSession(const runtime::SessionInfo& info) : info_(info) {
@@ -26,17 +28,53 @@ class FakeSession : public runtime::Session {
 
   const runtime::SessionInfo& info() const override { return info_; }
 
-  Result<runtime::StepOutput> step(const runtime::Step& step) override {
-    if (on_step) {
-      auto status = on_step(step);
-      if (!status.ok()) return status.error();
-    }
+  Result<void> launch(const runtime::Step& step) override {
+    if (on_step) TKM_RETURN_IF_ERROR(on_step(step));
+    const auto order = order_.check(step, info_);
+    TKM_CHECK(order.ok(), "{}", order.error().text());
     ++num_steps;
     num_tokens += static_cast<int64_t>(step.token_ids.size());
     check(step);
+    under_way_.emplace_back(step);
+    order_.launched(step);
+    num_followed += order_.under_way() > 1;
+    return {};
+  }
+
+  Result<runtime::StepOutput> finish() override {
+    order_.finish();
+    Launched launched = std::move(under_way_.front());
+    under_way_.pop_front();
+    // What a step that fails leaves is anything.
+    std::vector<int32_t> before = std::exchange(
+        sampled_, std::vector<int32_t>(launched.logit_rows.size(), runtime::kUndecided));
+    if (on_finish) TKM_RETURN_IF_ERROR(on_finish());
+    for (int32_t& id : launched.token_ids) {
+      if (id >= 0) continue;
+      id = before.at(static_cast<size_t>(runtime::unknown_row(id)));
+      TKM_CHECK(id != kPoison, "a token of a row that chose none");
+      id = std::max(id, 0);
+    }
+    const runtime::Step step = launched.step();
     for (const auto& sequence : step.sequences) write(step, sequence);
     runtime::StepOutput output;
-    for (const auto& sample : step.samples) output.samples.push_back(choose(step, sample));
+    sampled_.assign(step.logit_rows.size(), kPoison);
+    for (const auto& sample : step.samples) {
+      auto chosen = choose(step, sample);
+      // The device says that it cannot choose, the host why, if it still can.
+      const bool plain = chooses_plainly(sample.context);
+      if (plain && (!chosen.ok() || (undecided && undecided(sample)))) {
+        sampled_[sample.row] = runtime::kUndecided;
+        ++num_undecided;
+        if (order_.under_way() > 0) {
+          chosen = runtime::Sampled{.token = runtime::kUndecided};
+          ++num_left_undecided;
+        }
+      } else if (plain) {
+        sampled_[sample.row] = chosen->token;
+      }
+      output.samples.push_back(std::move(chosen));
+    }
     return output;
   }
 
@@ -61,15 +99,53 @@ class FakeSession : public runtime::Session {
     return {prompt.begin() + static_cast<ptrdiff_t>(first), prompt.end()};
   }
 
-  /// Called at the start of each step; an error is the step's, an exception leaves it.
+  /// Called when a step is launched; an error is the step's, an exception leaves it.
   std::function<Result<void>(const runtime::Step&)> on_step;
+  /// Called when a step is finished; an error is the step's, an exception leaves it.
+  std::function<Result<void>()> on_finish;
+  /// Called for each row that chooses plainly: whether the device leaves it to the host.
+  std::function<bool(const runtime::SampleRow&)> undecided;
   /// Called for each row; what it returns, if anything, is taken instead of the model's token.
   std::function<std::optional<Result<runtime::Sampled>>(const runtime::SampleRow&)> on_sample;
   bool uses_seeds = false;  ///< Seeds are part of what the token is a function of.
   int64_t num_steps = 0;
-  int64_t num_tokens = 0;  ///< Computed in all steps.
+  int64_t num_tokens = 0;    ///< Computed in all steps.
+  int64_t num_followed = 0;  ///< Steps that were launched with another one under way.
+  int64_t num_undecided = 0, num_left_undecided = 0;  ///< Rows; of these, kUndecided ones.
 
  private:
+  static constexpr int32_t kPoison = INT32_MIN;
+
+  /// A step with all that it points to.
+  struct Launched {
+    explicit Launched(const runtime::Step& step)
+        : token_ids(step.token_ids.begin(), step.token_ids.end()),
+          positions(step.positions.begin(), step.positions.end()),
+          logit_rows(step.logit_rows.begin(), step.logit_rows.end()),
+          sequences(step.sequences.begin(), step.sequences.end()),
+          samples(step.samples.begin(), step.samples.end()) {
+      for (const auto& sequence : sequences)
+        pages.emplace_back(sequence.pages.begin(), sequence.pages.end());
+      for (const auto& sample : samples) {
+        prompts.emplace_back(sample.context.prompt.begin(), sample.context.prompt.end());
+        outputs.emplace_back(sample.context.output.begin(), sample.context.output.end());
+      }
+    }
+    runtime::Step step() {
+      for (size_t i = 0; i < sequences.size(); ++i) sequences[i].pages = pages[i];
+      for (size_t i = 0; i < samples.size(); ++i) {
+        samples[i].context.prompt = prompts[i];
+        samples[i].context.output = outputs[i];
+      }
+      return {token_ids, positions, sequences, logit_rows, samples};
+    }
+
+    std::vector<int32_t> token_ids, positions, logit_rows;
+    std::vector<op::SequenceSpan> sequences;
+    std::vector<runtime::SampleRow> samples;
+    std::vector<std::vector<int32_t>> pages, prompts, outputs;
+  };
+
   static uint64_t hash(std::span<const int32_t> tokens, uint64_t seed) {
     uint64_t hash = 1469598103934665603u ^ seed;
     for (int32_t token : tokens) hash = (hash ^ static_cast<uint64_t>(token)) * 1099511628211u;
@@ -103,7 +179,9 @@ class FakeSession : public runtime::Session {
   void write(const runtime::Step& step, const op::SequenceSpan& sequence) {
     for (int32_t i = 0; i < sequence.num_tokens; ++i) {
       TKM_CHECK(step.positions[sequence.first_token + i] == sequence.context + i, "positions");
-      slot(sequence, sequence.context + i) = step.token_ids[sequence.first_token + i];
+      const int32_t token = step.token_ids[sequence.first_token + i];
+      TKM_CHECK(token >= 0 && token < info_.vocab_size, "token {}", token);
+      slot(sequence, sequence.context + i) = token;
     }
   }
 
@@ -131,7 +209,10 @@ class FakeSession : public runtime::Session {
   }
 
   runtime::SessionInfo info_;
-  std::vector<int32_t> cache_;  // The token at each position of each page.
+  runtime::StepOrder order_;
+  std::deque<Launched> under_way_;
+  std::vector<int32_t> cache_;    // The token at each position of each page.
+  std::vector<int32_t> sampled_;  // By the last step, of each row of logits.
 };
 
 /// Token i is pieces[i]; the one named by `eos`, if any, is special.

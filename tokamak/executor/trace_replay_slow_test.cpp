@@ -44,10 +44,14 @@ class TimedSession : public runtime::Session {
  public:
   explicit TimedSession(const runtime::SessionInfo& info) : info_(info) {}
   const runtime::SessionInfo& info() const override { return info_; }
-  Result<runtime::StepOutput> step(const runtime::Step& step) override {
+  Result<void> launch(const runtime::Step& step) override {
     on_step(step);
+    num_samples_ = step.samples.size();
+    return {};
+  }
+  Result<runtime::StepOutput> finish() override {
     runtime::StepOutput output;
-    for (size_t i = 0; i < step.samples.size(); ++i) {
+    for (size_t i = 0; i < num_samples_; ++i) {
       runtime::Sampled sampled;
       sampled.token = kTraceVocab - 1;
       output.samples.emplace_back(std::move(sampled));
@@ -58,6 +62,7 @@ class TimedSession : public runtime::Session {
 
  private:
   runtime::SessionInfo info_;
+  size_t num_samples_ = 0;
 };
 
 /// What became of a request.

@@ -4,16 +4,12 @@
 #include <numbers>
 
 #include "tokamak/kernels/cuda/sample/draw.h"
+#include "tokamak/kernels/cuda/sample/fill_unknown.h"
 #include "tokamak/kernels/cuda/sample/greedy.h"
 #include "tokamak/runtime/philox.h"
 
 namespace tokamak::runtime {
 namespace {
-
-/// Nothing changes the logits, and nothing is told beside the token.
-bool asks_for_token_alone(const SampleContext& context) {
-  return !changes_logits(context) && context.params->logprobs < 0 && context.given < 0;
-}
 
 kernels::cuda::DrawRow draw_row(const SampleRow& row) {
   const SamplingParams& p = *row.context.params;
@@ -22,7 +18,8 @@ kernels::cuda::DrawRow draw_row(const SampleRow& row) {
           .top_p = p.top_p,
           .min_p = p.min_p,
           .top_k = static_cast<int32_t>(std::clamp<int64_t>(p.top_k, 0, INT32_MAX)),
-          .row = row.row};
+          .row = row.row,
+          .place = row.row};
 }
 
 /// sample() for the rows of `logits` that have no answer yet, side by side.
@@ -58,134 +55,145 @@ void take(std::vector<std::optional<Result<Sampled>>> answers, StepOutput& out) 
   for (auto& answer : answers) out.samples.push_back(*std::move(answer));
 }
 
+/// Kernels are done when their calls return, so that launch() does it all.
 class HostChooser : public Chooser {
  public:
   HostChooser(device::Device& device, int64_t vocab_size)
       : vocab_size_(vocab_size), sampler_(device, vocab_size) {}
 
-  void enqueue(void*, int64_t, void*) override {}
-  Result<StepOutput> finish(const Step& step, void* logits, const void*) override {
-    StepOutput out;
-    out.logits = {DType::kF32, {std::ssize(step.logit_rows), vocab_size_}, logits};
+  int64_t max_under_way() const override { return 1; }
+  void begin(void*, int64_t) override {}
+  void end(void*, int64_t) override {}
+  void launch(const Step& step, void* logits) override {
+    output_.logits = {DType::kF32, {std::ssize(step.logit_rows), vocab_size_}, logits};
     std::vector<std::optional<Result<Sampled>>> answers(step.samples.size());
     sampler_.run(step.samples, static_cast<const float*>(logits), answers);
-    take(std::move(answers), out);
-    return out;
+    take(std::move(answers), output_);
   }
+  Result<StepOutput> finish(void*, bool) override { return std::exchange(output_, {}); }
 
  private:
   int64_t vocab_size_;
   HostSampler sampler_;
+  StepOutput output_;
 };
 
+/// Tokens that the device chooses all lie in `sampled` when a step ends, where the next one finds
+/// them; a copy goes to the host.
 class CudaChooser : public Chooser {
-  static constexpr int kBest = -1, kHost = -2;
-
  public:
   static Result<std::unique_ptr<Chooser>> make(device::Device& device,
                                                int64_t max_rows,
-                                               int64_t vocab_size) {
-    std::unique_ptr<CudaChooser> out(new CudaChooser(device, vocab_size));
+                                               int64_t vocab_size,
+                                               void* sampled) {
+    std::unique_ptr<CudaChooser> out(new CudaChooser(device, vocab_size, sampled));
+    TKM_ASSIGN(out->fill_, kernels::cuda::FillUnknown::make(device));
     TKM_ASSIGN(out->greedy_, kernels::cuda::Greedy::make(device, max_rows));
     TKM_ASSIGN(out->draw_, kernels::cuda::Draw::make(device, max_rows, vocab_size));
-    TKM_ASSIGN(out->tokens_, device.allocate_host(max_rows * 4));
     TKM_ASSIGN(out->logits_, device.allocate_host(max_rows * vocab_size * 4));
+    for (UnderWay& step : out->steps_) {
+      TKM_ASSIGN(step.tokens, device.allocate_host(max_rows * 4));
+      TKM_ASSIGN(step.done, device.make_event());
+    }
     return std::unique_ptr<Chooser>(std::move(out));
   }
 
-  void enqueue(void* logits, int64_t rows, void* sampled) override {
-    greedy_.run(logits, rows, vocab_size_, sampled);
+  int64_t max_under_way() const override { return std::ssize(steps_); }
+  void begin(void* token_ids, int64_t tokens) override { fill_.run(token_ids, sampled_, tokens); }
+  void end(void* logits, int64_t rows) override {
+    greedy_.run(logits, rows, vocab_size_, sampled_);
   }
 
-  Result<StepOutput> finish(const Step& step, void* logits, const void* sampled) override {
-    int64_t rows = std::ssize(step.logit_rows);
-    StepOutput out;
-    start_draws(step, logits);
-    if (rows > 0) device_.copy_to_host(tokens_.data(), sampled, rows * 4);
-    if (step.wants_logits) {
-      copy_row(logits, 0, rows);
-      out.logits = {DType::kF32, {rows, vocab_size_}, logits_.data()};
-    } else {
-      for (size_t i = 0; i < places_.size(); ++i) {
-        if (places_[i] == kHost) copy_row(logits, step.samples[i].row, 1);
+  void launch(const Step& step, void* logits) override {
+    UnderWay& launched = steps_[static_cast<size_t>(num_launched_) % steps_.size()];
+    launched.samples.assign(step.samples.begin(), step.samples.end());
+    launched.logit_rows = step.wants_logits ? std::ssize(step.logit_rows) : 0;
+    draws_.clear();
+    copy_rows(logits, 0, launched.logit_rows);
+    for (const SampleRow& row : step.samples) {
+      if (!chooses_plainly(row.context)) {
+        copy_rows(logits, row.row, launched.logit_rows ? 0 : 1);
+      } else if (!is_greedy(*row.context.params)) {
+        draws_.push_back(draw_row(row));
       }
     }
-    TKM_RETURN_IF_ERROR(device_.synchronize());
+    draw_.run(logits, draws_, sampled_);
+    copy_to_host(launched.tokens.data(), sampled_, std::ssize(step.logit_rows));
+    launched.done->record();
+    ++num_launched_;
+  }
+
+  Result<StepOutput> finish(void* logits, bool keeps_logits) override {
+    UnderWay& step = steps_[static_cast<size_t>(num_finished_++) % steps_.size()];
+    TKM_RETURN_IF_ERROR(step.done->wait());
     std::vector<std::optional<Result<Sampled>>> answers(step.samples.size());
     bool missing = false;
     for (size_t i = 0; i < answers.size(); ++i) {
-      if (places_[i] == kHost) continue;
       const SampleRow& row = step.samples[i];
-      int32_t token = places_[i] == kBest ? static_cast<const int32_t*>(tokens_.data())[row.row]
-                                          : draw_.tokens()[static_cast<size_t>(places_[i])];
+      if (!chooses_plainly(row.context)) continue;
+      const int32_t token = static_cast<const int32_t*>(step.tokens.data())[row.row];
       if (token >= 0) {
         answers[i] = Sampled{.token = token};
+      } else if (!keeps_logits) {
+        answers[i] = Sampled{.token = kUndecided};
       } else {
         // The host chooses, or says what is wrong with the row.
-        copy_row(logits, row.row, 1);
+        copy_rows(logits, row.row, 1);
         missing = true;
       }
     }
     if (missing) TKM_RETURN_IF_ERROR(device_.synchronize());
     sampler_.run(step.samples, static_cast<const float*>(logits_.data()), answers);
+    StepOutput out;
+    if (step.logit_rows > 0)
+      out.logits = {DType::kF32, {step.logit_rows, vocab_size_}, logits_.data()};
     take(std::move(answers), out);
     return out;
   }
 
  private:
-  CudaChooser(device::Device& device, int64_t vocab_size)
-      : device_(device), vocab_size_(vocab_size), sampler_(device, vocab_size) {}
+  struct UnderWay {
+    std::vector<SampleRow> samples;
+    int64_t logit_rows = 0;  ///< That were asked for.
+    device::Memory tokens;   ///< Of the host: `sampled` as the step leaves it.
+    std::unique_ptr<device::Event> done;
+  };
 
-  /// Who chooses for each sample.
-  void start_draws(const Step& step, const void* logits) {
-    draws_.clear();
-    places_.clear();
-    for (const SampleRow& row : step.samples) {
-      const bool room = std::ssize(draws_) < draw_.max_draws();
-      if (takes_best(row.context)) {
-        places_.push_back(kBest);
-      } else if (draws_plainly(row.context) && room) {
-        places_.push_back(static_cast<int>(draws_.size()));
-        draws_.push_back(draw_row(row));
-      } else {
-        places_.push_back(kHost);
-      }
-    }
-    draw_.run(logits, draws_);
+  CudaChooser(device::Device& device, int64_t vocab_size, void* sampled)
+      : device_(device), vocab_size_(vocab_size), sampled_(sampled), sampler_(device, vocab_size) {}
+
+  void copy_rows(const void* logits, int64_t first, int64_t rows) {
+    const int64_t offset = first * vocab_size_ * 4;
+    copy_to_host(static_cast<std::byte*>(logits_.data()) + offset,
+                 static_cast<const std::byte*>(logits) + offset,
+                 rows * vocab_size_);
   }
-  void copy_row(const void* logits, int64_t first, int64_t rows) {
-    int64_t offset = first * vocab_size_ * 4;
-    device_.copy_to_host(static_cast<std::byte*>(logits_.data()) + offset,
-                         static_cast<const std::byte*>(logits) + offset,
-                         rows * vocab_size_ * 4);
+  void copy_to_host(void* to, const void* from, int64_t words) {
+    if (words > 0) device_.copy_to_host(to, from, words * 4);
   }
 
   device::Device& device_;
   int64_t vocab_size_;
+  void* sampled_;
   HostSampler sampler_;
+  kernels::cuda::FillUnknown fill_;
   kernels::cuda::Greedy greedy_;
   kernels::cuda::Draw draw_;
   std::vector<kernels::cuda::DrawRow> draws_;
-  std::vector<int> places_;         ///< Of each sample: its draw, or kBest, or kHost.
-  device::Memory tokens_, logits_;  ///< Of the host; a row of logits lies at its place.
+  std::array<UnderWay, 2> steps_;  ///< Step i is at i % 2.
+  int64_t num_launched_ = 0, num_finished_ = 0;
+  device::Memory logits_;  ///< Of the host; a row of logits lies at its place.
 };
 
 }  // namespace
 
-bool takes_best(const SampleContext& context) {
-  return is_greedy(*context.params) && asks_for_token_alone(context);
-}
-
-bool draws_plainly(const SampleContext& context) {
-  return !is_greedy(*context.params) && asks_for_token_alone(context);
-}
-
 Result<std::unique_ptr<Chooser>> Chooser::make(device::Device& device,
                                                int64_t max_rows,
-                                               int64_t vocab_size) {
+                                               int64_t vocab_size,
+                                               void* sampled) {
   if (device.host_accessible())
     return std::unique_ptr<Chooser>(std::make_unique<HostChooser>(device, vocab_size));
-  return CudaChooser::make(device, max_rows, vocab_size);
+  return CudaChooser::make(device, max_rows, vocab_size, sampled);
 }
 
 }  // namespace tokamak::runtime

@@ -7,22 +7,26 @@
 
 namespace tokamak::runtime {
 
-/// The row takes the largest logit and asks for nothing else.
-bool takes_best(const SampleContext& context);
-/// The row asks for a draw from the logits as they are, and for nothing else.
-bool draws_plainly(const SampleContext& context);
-
 class Chooser {
  public:
-  /// Errors: those of allocating and, on a GPU, of compiling.
+  /// `sampled`: see StepInputs. Errors: those of allocating and, on a GPU, of compiling.
   static Result<std::unique_ptr<Chooser>> make(device::Device& device,
                                                int64_t max_rows,
-                                               int64_t vocab_size);
+                                               int64_t vocab_size,
+                                               void* sampled);
   virtual ~Chooser() = default;
-  /// What belongs to the step's work on the device; may be captured. `sampled`: see StepInputs.
-  virtual void enqueue(void* logits, int64_t rows, void* sampled) = 0;
-  /// Waits for the step and chooses. Errors: of the step's kernels.
-  virtual Result<StepOutput> finish(const Step& step, void* logits, const void* sampled) = 0;
+  /// Steps that may be launched and not finished.
+  virtual int64_t max_under_way() const = 0;
+  /// Of the step's work on the device, what comes first: unknown token ids are taken from
+  /// `sampled`. May be captured.
+  virtual void begin(void* token_ids, int64_t tokens) = 0;
+  /// What comes last: the best token of each row goes to `sampled`. May be captured.
+  virtual void end(void* logits, int64_t rows) = 0;
+  /// What differs from step to step: goes behind end().
+  virtual void launch(const Step& step, void* logits) = 0;
+  /// Waits for the oldest step launched and chooses. `logits` are still this step's, or those of a
+  /// later one. Errors: of the kernels so far.
+  virtual Result<StepOutput> finish(void* logits, bool keeps_logits) = 0;
 };
 
 }  // namespace tokamak::runtime

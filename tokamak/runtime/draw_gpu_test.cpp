@@ -7,8 +7,7 @@
 #include <numeric>
 #include <random>
 
-#include <gtest/gtest.h>
-
+#include "tokamak/device/gpu_test.h"
 #include "tokamak/kernels/cuda/sample/draw.h"
 #include "tokamak/runtime/philox.h"
 #include "tokamak/runtime/sampling.h"
@@ -95,13 +94,8 @@ std::string fault_of(std::span<const float> logits, const Ask& ask, int32_t toke
   return "";
 }
 
-class DrawOnGpu : public ::testing::Test {
+class DrawOnGpu : public device::GpuTest {
  protected:
-  void SetUp() override {
-    auto opened = device::open_device(Target::kCuda);
-    if (!opened.ok()) GTEST_SKIP() << opened.error().text();
-    device_ = *opened;
-  }
   /// Ask i draws from row i % rows.
   std::vector<int32_t> draw(std::span<const float> logits,
                             int64_t rows,
@@ -118,18 +112,20 @@ class DrawOnGpu : public ::testing::Test {
                        .top_p = ask.top_p,
                        .min_p = ask.min_p,
                        .top_k = ask.top_k,
-                       .row = static_cast<int32_t>(asked.size() % static_cast<size_t>(rows))});
+                       .row = static_cast<int32_t>(asked.size() % static_cast<size_t>(rows)),
+                       .place = static_cast<int32_t>(asked.size())});
     }
+    const int64_t count = std::ssize(asks);
+    device::Memory drawn = device_->allocate(count * 4).value();
     std::vector<int32_t> out[2];
     for (auto& tokens : out) {
-      made->run(values.data(), asked);
-      EXPECT_TRUE(device_->synchronize().ok());
-      tokens.assign(made->tokens().begin(), made->tokens().end());
+      device_->fill_bytes(drawn.data(), 0xee, count * 4);
+      made->run(values.data(), asked, drawn.data());
+      tokens = download<int32_t>(drawn, count);
     }
     EXPECT_EQ(out[0], out[1]);
     return out[0];
   }
-  std::shared_ptr<device::Device> device_;
 };
 
 std::vector<float> normal_logits(size_t count, float sigma, std::mt19937& random) {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokamak/runtime/engine_session.h"
 
+#include <deque>
 #include <map>
+#include <tuple>
 
 #include "tokamak/runtime/chooser.h"
 #include "tokamak/runtime/kernel_times.h"
@@ -18,6 +20,9 @@ constexpr int64_t kBuckets[] = {1, 2, 4, 8, 16, 32, 64, 128, 256};
 
 class EngineSession : public Session {
  public:
+  /// The device reads and writes host memory of ours until it has done all.
+  ~EngineSession() override { std::ignore = device_->synchronize(); }
+
   EngineSession(const engine::Engine& engine,
                 std::shared_ptr<device::Device> device,
                 SessionPlan planned)
@@ -40,7 +45,10 @@ class EngineSession : public Session {
     TKM_ASSIGN(arenas.workspace, device_->allocate(memory.workspace_bytes));
     TKM_ASSIGN(arenas.kv, device_->allocate(memory.kv_bytes));
     TKM_ASSIGN(inputs_, StepInputs::make(*device_, planned_.limits, memory.input_bytes));
-    TKM_ASSIGN(chooser_, Chooser::make(*device_, planned_.limits.max_rows, plan_.vocab_size));
+    TKM_ASSIGN(
+        chooser_,
+        Chooser::make(*device_, planned_.limits.max_rows, plan_.vocab_size, inputs_.sampled()));
+    info_.max_under_way = chooser_->max_under_way();
     TKM_RETURN_IF_ERROR(load_engine_weights(engine, memory, *device_, arenas.weights, progress));
     player_.emplace(plan_, memory, planned_.limits, std::move(kernels), std::move(arenas));
     return capture_graphs(progress);
@@ -48,8 +56,9 @@ class EngineSession : public Session {
 
   const SessionInfo& info() const override { return info_; }
 
-  Result<StepOutput> step(const Step& step) override {
-    TKM_RETURN_IF_ERROR(check_step(step, info_));
+  Result<void> launch(const Step& step) override {
+    TKM_RETURN_IF_ERROR(order_.check(step, info_));
+    ++num_begun_;
     int64_t bucket = decode_bucket(step, captured_);
     if (bucket) {
       inputs_.set(&step, decode_shape(bucket));
@@ -59,7 +68,17 @@ class EngineSession : public Session {
       inputs_.set(&step, shape);
       run(shape, step.sequences);
     }
-    return chooser_->finish(step, player_->logits(), inputs_.sampled());
+    chooser_->launch(step, player_->logits());
+    order_.launched(step);
+    begun_.push_back(num_begun_);
+    return {};
+  }
+
+  Result<StepOutput> finish() override {
+    order_.finish();
+    const bool keeps_logits = begun_.front() == num_begun_;
+    begun_.pop_front();
+    return chooser_->finish(player_->logits(), keeps_logits);
   }
 
   Result<std::vector<KernelTime>> time_kernels(int64_t batch, int64_t context) override {
@@ -72,8 +91,9 @@ class EngineSession : public Session {
   }
 
   void run(const StepShape& shape, std::span<const op::SequenceSpan> sequences) {
+    chooser_->begin(inputs_.token_ids(), shape.tokens);
     player_->play(inputs_, shape, sequences);
-    chooser_->enqueue(player_->logits(), shape.rows, inputs_.sampled());
+    chooser_->end(player_->logits(), shape.rows);
   }
 
   /// Padding stands for sequences: it writes no cache.
@@ -99,6 +119,9 @@ class EngineSession : public Session {
   engine::Plan plan_;
   SessionPlan planned_;
   SessionInfo info_;
+  StepOrder order_;
+  int64_t num_begun_ = 0;      ///< Launches, those that failed included.
+  std::deque<int64_t> begun_;  ///< Which of them the steps under way are.
   StepInputs inputs_;
   std::unique_ptr<Chooser> chooser_;
   std::optional<Player> player_;

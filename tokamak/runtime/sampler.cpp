@@ -290,6 +290,10 @@ bool changes_logits(const SampleContext& context) {
          !params.bad_words.empty() || !params.allowed_token_ids.empty();
 }
 
+bool chooses_plainly(const SampleContext& context) {
+  return !changes_logits(context) && context.params->logprobs < 0 && context.given < 0;
+}
+
 Result<Sampled> sample(std::span<const float> logits,
                        const SampleContext& context,
                        std::vector<float>& memory) {

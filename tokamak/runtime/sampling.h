@@ -100,6 +100,9 @@ bool is_greedy(const SamplingParams& params);
 /// Penalties, bias or tokens that may not be chosen: the token is not chosen by the model's logits
 /// alone.
 bool changes_logits(const SampleContext& context);
+/// The token follows from the model's logits, `params`, seed and position alone, and nothing but
+/// the token is asked for: a device chooses it by itself.
+bool chooses_plainly(const SampleContext& context);
 
 /// Logprobs are never NaN and not below this, so that every text form of a number can hold them.
 inline constexpr float kLeastLogprob = -9999;

@@ -21,6 +21,8 @@ struct SessionInfo {
   int64_t max_step_rows = 0;    ///< Rows of logits of one step.
   int64_t max_sequences = 0;    ///< Sequences in one step.
   int64_t num_pages = 0;        ///< Pages of op::kPageTokens tokens in the KV pool.
+  int64_t max_under_way = 1;    ///< Steps that may be launched and not finished. With 2, the next
+                                ///< one is launched while the device works; with 1, launch() works.
 };
 
 /// Row `row` of the step's logits asks for a token.
@@ -29,19 +31,34 @@ struct SampleRow {
   SampleContext context;
 };
 
+/// In place of a token id: the token that the step before this one, which is under way, takes from
+/// row `row` of its logits. Its sample must be one that chooses_plainly().
+constexpr int32_t unknown_token(int32_t row) {
+  return -1 - row;
+}
+/// The row of unknown_token().
+constexpr int32_t unknown_row(int32_t token_id) {
+  return -1 - token_id;
+}
+
 /// One packed batch. Rows of sequences follow each other in the order of `sequences`.
 struct Step {
-  std::span<const int32_t> token_ids;  ///< One a row; in [0, vocab_size).
+  std::span<const int32_t> token_ids;  ///< One a row; in [0, vocab_size), or unknown_token().
   std::span<const int32_t> positions;  ///< Of each row in its sequence.
   std::span<const op::SequenceSpan> sequences;
   std::span<const int32_t> logit_rows;  ///< Batch rows whose logits are computed, ascending.
-  std::span<const SampleRow> samples;   ///< `row` indexes logit_rows.
+  std::span<const SampleRow> samples;   ///< `row` indexes logit_rows; ascending, each at most once.
   bool wants_logits = false;            ///< StepOutput::logits is asked for.
 };
 
+/// Sampled::token where the device could not choose and the row's logits are gone, as the next step
+/// was launched since. It goes on from a token that is none, so that what it says of the sequence
+/// is void. A step that computes the row again and is finished before the next is launched chooses.
+inline constexpr int32_t kUndecided = -1;
+
 struct StepOutput {
-  TensorView logits;  ///< f32 [logit_rows, vocab] in host memory, valid until the next step; null
-                      ///< where it was not asked for and lies on a device.
+  TensorView logits;  ///< f32 [logit_rows, vocab] in host memory, valid until the next launch();
+                      ///< null where it was not asked for and lies on a device.
   std::vector<Result<Sampled>>
       samples;  ///< In the order of Step::samples; an error concerns that row alone.
 };
@@ -54,15 +71,29 @@ struct KernelTime {
   int64_t bytes = 0;       ///< Weights, keys and values that they must read.
 };
 
-/// Used by one thread at a time.
+/// Steps are computed in the order of their launches, so that pages may be given to others while a
+/// step that uses them is under way. Used by one thread at a time.
 class Session {
  public:
+  /// Waits for steps under way; their output is lost.
   virtual ~Session() = default;
   virtual const SessionInfo& info() const = 0;
-  /// Errors: invalid (the step breaks a limit of info()), out_of_memory, internal: the step may be
-  /// tried again, also in parts, as keys and values of positions before those of the step are as
-  /// they were; device: it is lost, and with it the session.
-  virtual Result<StepOutput> step(const Step& step) = 0;
+  /// Starts a step. At most info().max_under_way may be under way; before another is launched, one
+  /// with wants_logits or a sample that does not choose_plainly() must be finished. Arrays of
+  /// `step` are read before this returns; what samples point to lives until the step is finished.
+  /// Errors: invalid (the step breaks a limit of info()), or those of finish(); nothing was
+  /// launched.
+  virtual Result<void> launch(const Step& step) = 0;
+  /// Waits for the oldest step under way. Errors, of this step or of what was launched since, which
+  /// then is worth nothing, too: out_of_memory, internal: the step may be tried again, also in
+  /// parts, as keys and values of positions before those of the step are as they were; device: it
+  /// is lost, and with it the session.
+  virtual Result<StepOutput> finish() = 0;
+  /// Both, with no other step under way.
+  Result<StepOutput> step(const Step& step) {
+    TKM_RETURN_IF_ERROR(launch(step));
+    return finish();
+  }
   /// Times a decode step of `batch` sequences of `context` tokens kind by kind, each kind's kernels
   /// of all layers one after the other, so that no weight is still in a cache. Ruins the cache.
   virtual Result<std::vector<KernelTime>> time_kernels(int64_t /*batch*/, int64_t /*context*/) {

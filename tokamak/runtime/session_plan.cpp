@@ -129,7 +129,7 @@ Result<std::vector<engine::EngineCode>> session_code(const engine::Engine& engin
                                                      device::Device& device) {
   TKM_ASSIGN(std::vector<device::KernelCode> recorded, device.record_code([&]() -> Result<void> {
     TKM_ASSIGN(auto kernels, make_kernels(engine, device));
-    TKM_ASSIGN(auto chooser, Chooser::make(device, 1, engine.plan.vocab_size));
+    TKM_ASSIGN(auto chooser, Chooser::make(device, 1, engine.plan.vocab_size, nullptr));
     return {};
   }));
   std::vector<engine::EngineCode> out;

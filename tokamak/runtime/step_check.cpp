@@ -1,11 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokamak/runtime/step_check.h"
 
+#include <algorithm>
+
 #include "tokamak/runtime/session_plan.h"
 
 namespace tokamak::runtime {
+namespace {
 
-Result<void> check_step(const Step& step, const SessionInfo& info) {
+Result<void> check_token(int32_t id, int64_t vocab_size, std::span<const int32_t> unknown_rows) {
+  if (id >= 0) return in_range("token id", id, 0, vocab_size - 1);
+  int32_t row = unknown_row(id);
+  if (std::binary_search(unknown_rows.begin(), unknown_rows.end(), row)) return {};
+  return base::invalid(
+      fmt::format("token id {} names row {} of the step before, which is not under way or chooses "
+                  "no token there by itself",
+                  id,
+                  row));
+}
+
+}  // namespace
+
+Result<void> check_step(const Step& step,
+                        const SessionInfo& info,
+                        std::span<const int32_t> unknown_rows) {
   int64_t tokens = static_cast<int64_t>(step.token_ids.size());
   TKM_RETURN_IF_ERROR(in_range("tokens of a step", tokens, 1, info.max_step_tokens));
   TKM_RETURN_IF_ERROR(in_range("rows of logits of a step",
@@ -17,14 +35,16 @@ Result<void> check_step(const Step& step, const SessionInfo& info) {
   TKM_RETURN_IF_ERROR(
       in_range("positions of a step", static_cast<int64_t>(step.positions.size()), tokens, tokens));
   for (int32_t id : step.token_ids)
-    TKM_RETURN_IF_ERROR(in_range("token id", id, 0, info.vocab_size - 1));
+    TKM_RETURN_IF_ERROR(check_token(id, info.vocab_size, unknown_rows));
   for (int32_t position : step.positions)
     TKM_RETURN_IF_ERROR(in_range("position", position, 0, info.max_seq_len - 1));
   for (int32_t row : step.logit_rows)
     TKM_RETURN_IF_ERROR(in_range("logit row", row, 0, tokens - 1));
-  for (const SampleRow& row : step.samples)
-    TKM_RETURN_IF_ERROR(
-        in_range("sample row", row.row, 0, static_cast<int64_t>(step.logit_rows.size()) - 1));
+  int64_t next_row = 0;
+  for (const SampleRow& row : step.samples) {
+    TKM_RETURN_IF_ERROR(in_range("sample row", row.row, next_row, std::ssize(step.logit_rows) - 1));
+    next_row = int64_t{row.row} + 1;
+  }
   int64_t next = 0;
   for (const op::SequenceSpan& sequence : step.sequences) {
     int64_t end = int64_t{sequence.context} + sequence.num_tokens;
@@ -41,6 +61,34 @@ Result<void> check_step(const Step& step, const SessionInfo& info) {
     next += sequence.num_tokens;
   }
   return in_range("tokens of all sequences", next, tokens, tokens);
+}
+
+Result<void> StepOrder::check(const Step& step, const SessionInfo& info) const {
+  if (under_way_ >= info.max_under_way)
+    return base::invalid(
+        fmt::format("{} steps are under way, at most {} may be", under_way_, info.max_under_way));
+  if (under_way_ > 0 && !may_be_followed_)
+    return base::invalid(
+        "the step under way leaves logits to the host and must be finished before the next one");
+  return check_step(step, info, unknown_rows_);
+}
+
+void StepOrder::launched(const Step& step) {
+  ++under_way_;
+  may_be_followed_ = !step.wants_logits;
+  unknown_rows_.clear();
+  for (const SampleRow& row : step.samples) {
+    if (chooses_plainly(row.context)) {
+      unknown_rows_.push_back(row.row);
+    } else {
+      may_be_followed_ = false;
+    }
+  }
+}
+
+void StepOrder::finish() {
+  TKM_CHECK(under_way_ > 0, "no step is under way");
+  if (--under_way_ == 0) unknown_rows_.clear();
 }
 
 }  // namespace tokamak::runtime

@@ -26,18 +26,21 @@ Result<StepInputs> StepInputs::make(device::Device& device,
                                     int64_t bytes) {
   StepInputs out;
   out.device_ = &device;
-  out.max_seq_pages_ = limits.max_seq_pages;
+  out.limits_ = limits;
   TKM_ASSIGN(out.block_, device.allocate(bytes));
   if (device.host_accessible()) {
-    out.staging_ = out.block_;
+    out.staging_[0] = out.staging_[1] = out.block_;
   } else {
-    TKM_ASSIGN(out.staging_, device.allocate_host(bytes));
+    for (device::Memory& staging : out.staging_) {
+      TKM_ASSIGN(staging, device.allocate_host(bytes));
+    }
   }
   return out;
 }
 
 void StepInputs::set(const Step* step, const StepShape& shape) {
-  layout_ = engine::step_input_layout(shape.tokens, shape.rows, shape.sequences, max_seq_pages_);
+  layout_ = engine::step_input_layout(shape.tokens, shape.rows, shape.sequences, limits_);
+  std::swap(staging_[0], staging_[1]);
   auto stage = [&](int64_t offset, std::span<const int32_t> values, int64_t count) {
     int32_t* to = std::copy(values.begin(), values.end(), staged(offset));
     std::fill_n(to, count - std::ssize(values), 0);
@@ -48,13 +51,14 @@ void StepInputs::set(const Step* step, const StepShape& shape) {
   stage(layout_.positions, from.positions, shape.tokens);
   stage(layout_.rows, from.logit_rows, shape.rows);
   stage_sequences(step, shape);
-  if (staging_.data() != block_.data())
-    device_->copy_to_device(block_.data(), staging_.data(), layout_.copied_bytes);
+  if (staging_[0].data() != block_.data())
+    device_->copy_to_device(
+        token_ids(), staged(layout_.token_ids), layout_.bytes - layout_.token_ids);
   batch_ = {.first_rows = static_cast<const int32_t*>(at(layout_.first_rows)),
             .contexts = static_cast<const int32_t*>(at(layout_.contexts)),
             .page_table = static_cast<const int32_t*>(at(layout_.page_table)),
             .num_sequences = static_cast<int32_t>(shape.sequences),
-            .max_pages = static_cast<int32_t>(max_seq_pages_),
+            .max_pages = static_cast<int32_t>(limits_.max_seq_pages),
             .max_sequence_rows = static_cast<int32_t>(shape.max_sequence_rows)};
 }
 
@@ -73,9 +77,9 @@ void StepInputs::stage_sequences(const Step* step, const StepShape& shape) {
     if (sequence) {
       int64_t touched =
           (sequence->context + sequence->num_tokens + op::kPageTokens - 1) / op::kPageTokens;
-      std::copy_n(sequence->pages.begin(), std::min(touched, max_seq_pages_), page_table);
+      std::copy_n(sequence->pages.begin(), std::min(touched, limits_.max_seq_pages), page_table);
     }
-    page_table += max_seq_pages_;
+    page_table += limits_.max_seq_pages;
   }
   *first_rows = next;
 }

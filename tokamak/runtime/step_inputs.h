@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A step's inputs as one block: packed on the host, copied to the device at once.
+// A step's inputs as one block: packed on the host, copied to the device at once. There are two
+// blocks on the host, so that a step can be packed while the one before it is copied.
 #pragma once
 
 #include "tokamak/engine/memory_plan.h"
@@ -26,26 +27,28 @@ class StepInputs {
                                  const engine::StepLimits& limits,
                                  int64_t bytes);
   /// Writes the step, padded to `shape`, and starts its copy to the device. Padding rows are token
-  /// 0 at position 0 of no sequence. Without a step: padding alone.
+  /// 0 at position 0 of no sequence. Without a step: padding alone. Of the calls before the last
+  /// one the device must have come past the copy.
   void set(const Step* step, const StepShape& shape);
 
   void* token_ids() const { return at(layout_.token_ids); }
   void* positions() const { return at(layout_.positions); }
   void* rows() const { return at(layout_.rows); }
-  /// Room for a token a row, which the host reads after a copy.
+  /// Room for a token a row, at the same place for every step.
   void* sampled() const { return at(layout_.sampled); }
   const kernels::DeviceBatch& batch() const { return batch_; }
 
  private:
   void* at(int64_t offset) const { return static_cast<std::byte*>(block_.data()) + offset; }
   int32_t* staged(int64_t offset) const {
-    return reinterpret_cast<int32_t*>(static_cast<std::byte*>(staging_.data()) + offset);
+    return reinterpret_cast<int32_t*>(static_cast<std::byte*>(staging_[0].data()) + offset);
   }
   void stage_sequences(const Step* step, const StepShape& shape);
 
   device::Device* device_ = nullptr;
-  int64_t max_seq_pages_ = 0;
-  device::Memory block_, staging_;
+  engine::StepLimits limits_;
+  device::Memory block_;
+  device::Memory staging_[2];  ///< The first is the one to be written.
   engine::StepInputLayout layout_;
   kernels::DeviceBatch batch_;
 };

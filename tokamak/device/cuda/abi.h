@@ -53,6 +53,7 @@ enum FunctionAttribute {
 };
 
 inline constexpr unsigned kStreamNonBlocking = 1;
+inline constexpr unsigned kEventWithoutTime = 2;
 inline constexpr int kCaptureThreadLocal = 1;
 inline constexpr unsigned kHostPortable = 1;
 

@@ -84,6 +84,29 @@ class CudaGraph : public Graph {
   abi::GraphExec exec_;
 };
 
+class CudaEvent : public Event {
+ public:
+  CudaEvent(CudaDevice& device, abi::Event event) : device_(device), event_(event) {}
+  ~CudaEvent() override {
+    if (!event_) return;
+    device_.make_current();
+    calls().cuEventDestroy_v2(event_);
+  }
+  void record() override {
+    device_.make_current();
+    device_.note(calls().cuEventRecord(event_, device_.stream()), "cuEventRecord");
+  }
+  Result<void> wait() override {
+    device_.make_current();
+    device_.note(calls().cuEventSynchronize(event_), "cuEventSynchronize");
+    return device_.first_failure();
+  }
+
+ private:
+  CudaDevice& device_;
+  abi::Event event_;
+};
+
 }  // namespace
 
 std::string DeviceInfo::architecture() const {
@@ -227,6 +250,16 @@ Result<void> CudaDevice::synchronize() {
   make_current();
   note(calls().cuStreamSynchronize(stream_), "cuStreamSynchronize");
   return first_failure();
+}
+
+Result<std::unique_ptr<Event>> CudaDevice::make_event() {
+  abi::Event event = nullptr;
+  if (can_run()) {
+    make_current();
+    TKM_RETURN_IF_ERROR(
+        check(calls().cuEventCreate(&event, abi::kEventWithoutTime), "cuEventCreate"));
+  }
+  return std::unique_ptr<Event>(std::make_unique<CudaEvent>(*this, event));
 }
 
 Result<std::unique_ptr<Graph>> CudaDevice::capture(const std::function<void()>& work) {

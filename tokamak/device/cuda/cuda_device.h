@@ -137,6 +137,9 @@ class CudaDevice : public Device {
   void copy_to_host(void* to, const void* from, int64_t bytes) override;
   void fill_bytes(void* to, uint8_t value, int64_t bytes) override;
   Result<void> synchronize() override;
+  Result<std::unique_ptr<Event>> make_event() override;
+  /// The first failure since the last report, which this is.
+  Result<void> first_failure();
   Result<std::unique_ptr<Graph>> capture(const std::function<void()>& work) override;
   Result<double> time_us(const std::function<void()>& work) override;
   void offer_code(KernelCode code) override;
@@ -149,7 +152,6 @@ class CudaDevice : public Device {
   Result<std::shared_ptr<struct LoadedModule>> load_cubin(const KernelSource& source,
                                                           Cubin cubin,
                                                           const std::string& key);
-  Result<void> first_failure();
 
   DeviceInfo info_;
   abi::DeviceHandle handle_ = 0;

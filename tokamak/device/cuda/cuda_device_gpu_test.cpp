@@ -53,6 +53,38 @@ class Gpu : public ::testing::Test {
   std::shared_ptr<CudaDevice> device_;
 };
 
+TEST_F(Gpu, AnEventWaitsForWhatIsBeforeItAndNotForWhatIsBehind) {
+  constexpr int kLong = 1 << 28;
+  Function add = load().at(0);
+  Memory memory = device_->allocate(int64_t{4} * kLong).value();
+  Memory first = device_->allocate_host(4).value(), last = device_->allocate_host(4).value();
+  auto* begin = static_cast<volatile int*>(first.data());
+  auto* end = static_cast<volatile int*>(last.data());
+  *begin = -1;
+  *end = -1;
+  auto event = device_->make_event();
+  ASSERT_TRUE(event.ok()) << event.error().text();
+  auto add_three = [&] {
+    add.launch({.grid = {kLong / 256}, .block = {256}}, memory.data(), kLong);
+  };
+  add_three();
+  device_->copy_to_host(first.data(), memory.data(), 4);
+  (*event)->record();
+  for (int i = 0; i < 300; ++i) add_three();
+  device_->copy_to_host(last.data(), memory.data(), 4);
+  ASSERT_TRUE((*event)->wait().ok());
+  EXPECT_EQ(*begin, 3);
+  EXPECT_EQ(*end, -1) << "some 100 ms of work are not waited for";
+  ASSERT_TRUE(device_->synchronize().ok());
+  EXPECT_EQ(*end, 903);
+  // It can be recorded again.
+  add_three();
+  device_->copy_to_host(last.data(), memory.data(), 4);
+  (*event)->record();
+  ASSERT_TRUE((*event)->wait().ok());
+  EXPECT_EQ(*end, 906);
+}
+
 TEST_F(Gpu, CopiesLaunchesAndReplaysInOrder) {
   Function add = load().at(0);
   std::vector<int> values(1000);

@@ -3,8 +3,7 @@
 // captured once and launched for other sequences.
 #include <bit>
 
-#include <gtest/gtest.h>
-
+#include "tokamak/device/gpu_test.h"
 #include "tokamak/kernels/cuda/tactics.h"
 #include "tokamak/op/attention.h"
 
@@ -15,12 +14,11 @@ constexpr int64_t kHeads = 8, kKvHeads = 2, kHeadDim = 64, kRows = 8, kPages = 4
 constexpr int64_t kQueryColumns = kHeads * kHeadDim,
                   kQkvColumns = (kHeads + 2 * kKvHeads) * kHeadDim;
 
-class DeviceBatchTest : public ::testing::Test {
+class DeviceBatchTest : public device::GpuTest {
  protected:
   void SetUp() override {
-    auto opened = device::open_device(Target::kCuda);
-    if (!opened.ok()) GTEST_SKIP() << opened.error().text();
-    device_ = *opened;
+    device::GpuTest::SetUp();
+    if (!device_) return;
     std::vector<uint16_t> values(static_cast<size_t>(kPages * page_bytes() / 2));
     for (size_t i = 0; i < values.size(); ++i)  // Around one, of both signs.
       values[i] = static_cast<uint16_t>(0x3f00 + i * 2654435761u % 256 + (i % 3 ? 0 : 0x8000));
@@ -35,21 +33,6 @@ class DeviceBatchTest : public ::testing::Test {
 
   static int64_t page_bytes() {
     return op::KvCache::bytes_of_page(DType::kBF16, kKvHeads, kHeadDim);
-  }
-  template <typename T>
-  device::Memory upload(const std::vector<T>& values) {
-    auto bytes = static_cast<int64_t>(values.size() * sizeof(T));
-    device::Memory memory = device_->allocate(bytes).value();
-    device_->copy_to_device(memory.data(), values.data(), bytes);
-    EXPECT_TRUE(device_->synchronize().ok());
-    return memory;
-  }
-  std::vector<uint16_t> download(const device::Memory& memory, int64_t count) {
-    std::vector<uint16_t> out(static_cast<size_t>(count));
-    device_->copy_to_host(out.data(), memory.data(), count * 2);
-    auto done = device_->synchronize();
-    EXPECT_TRUE(done.ok()) << done.error().text();
-    return out;
   }
 
   /// One row a sequence; sequence s has the pages that are s modulo 8.
@@ -122,7 +105,6 @@ class DeviceBatchTest : public ::testing::Test {
     return std::move(*kernel);
   }
 
-  std::shared_ptr<device::Device> device_;
   std::vector<uint16_t> cache_image_;
   device::Memory cache_, x_, positions_, y_, contexts_, table_, first_rows_, workspace_;
 };
@@ -131,7 +113,7 @@ TEST_F(DeviceBatchTest, PaddedRowsWriteNoCache) {
   auto kernel = rope_append();
   set_contexts({0, 63, 64});
   run(*kernel, kQkvColumns, kRows, 3);
-  std::vector<uint16_t> cache = download(cache_, kPages * page_bytes() / 2);
+  std::vector<uint16_t> cache = download<uint16_t>(cache_, kPages * page_bytes() / 2);
   int64_t changed = 0;
   for (size_t i = 0; i < cache.size(); ++i) changed += cache[i] != cache_image_[i];
   EXPECT_GT(changed, 0);
@@ -142,10 +124,10 @@ TEST_F(DeviceBatchTest, PaddingChangesNoResult) {
   auto kernel = attend();
   set_contexts({5, 130, 319});
   run(*kernel, kQueryColumns, 3, 3);
-  std::vector<uint16_t> alone = download(y_, 3 * kQueryColumns);
+  std::vector<uint16_t> alone = download<uint16_t>(y_, 3 * kQueryColumns);
   device_->fill_bytes(y_.data(), 0xff, y_.bytes());
   run(*kernel, kQueryColumns, kRows, 3);
-  std::vector<uint16_t> padded = download(y_, 3 * kQueryColumns);
+  std::vector<uint16_t> padded = download<uint16_t>(y_, 3 * kQueryColumns);
   auto value = [](uint16_t bits) {
     return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
   };
@@ -162,10 +144,10 @@ TEST_F(DeviceBatchTest, ACapturedStepIsRightForOtherSequences) {
   set_contexts({319, 64, 0, 200, 63, 128, 255, 300});
   device_->fill_bytes(y_.data(), 0xff, y_.bytes());
   (*graph)->launch();
-  std::vector<uint16_t> replayed = download(y_, kRows * kQueryColumns);
+  std::vector<uint16_t> replayed = download<uint16_t>(y_, kRows * kQueryColumns);
   device_->fill_bytes(y_.data(), 0xff, y_.bytes());
   launch(*kernel, kQueryColumns, kRows);
-  EXPECT_EQ(replayed, download(y_, kRows * kQueryColumns));
+  EXPECT_EQ(replayed, download<uint16_t>(y_, kRows * kQueryColumns));
 }
 
 }  // namespace

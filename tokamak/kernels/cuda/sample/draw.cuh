@@ -28,7 +28,7 @@ struct DrawRow {
   float top_p, min_p;
   i32 top_k;  // 0: all.
   i32 row;
-  i32 unused;
+  i32 place;  // Of the token.
 };
 
 constexpr int kDrawThreads = 512;
@@ -51,6 +51,15 @@ TKM_DEVICE u64 warp_sum(u64 x) {
   for (int step = 16; step > 0; step /= 2) x += __shfl_xor_sync(0xffffffffu, x, step);
   return x;
 }
+/// Over the lanes up to this one.
+TKM_DEVICE u64 warp_sum_up_to(u64 x) {
+#pragma unroll
+  for (int step = 1; step < 32; step *= 2) {
+    u64 other = __shfl_up_sync(0xffffffffu, x, step);
+    if (lane_id() >= step) x += other;
+  }
+  return x;
+}
 /// Of all threads, to all threads; `scratch` holds kDrawWarps.
 TKM_DEVICE u64 block_total(u64 x, u64* scratch) {
   x = warp_sum(x);
@@ -61,12 +70,7 @@ TKM_DEVICE u64 block_total(u64 x, u64* scratch) {
 }
 /// Sum over the threads before this one.
 TKM_DEVICE u64 sum_before(u64 x, u64* scratch) {
-  u64 up_to = x;
-#pragma unroll
-  for (int step = 1; step < 32; step *= 2) {
-    u64 other = __shfl_up_sync(0xffffffffu, up_to, step);
-    if (static_cast<int>(lane_id()) >= step) up_to += other;
-  }
+  u64 up_to = warp_sum_up_to(x);
   __syncthreads();
   if (lane_id() == 31) scratch[threadIdx.x / 32] = up_to;
   __syncthreads();
@@ -275,12 +279,7 @@ draw_index(const float* values, int columns, double uniform, const Kept& kept, D
 #pragma unroll 1
   for (int first = begin; first < end; first += 32) {
     u64 units = first + lane < end ? draw_units(kept.weight(values[first + lane])) : 0;
-    u64 up_to = units;
-#pragma unroll
-    for (int step = 1; step < 32; step *= 2) {
-      u64 other = __shfl_up_sync(0xffffffffu, up_to, step);
-      if (lane >= step) up_to += other;
-    }
+    u64 up_to = warp_sum_up_to(units);
     u32 reached = __ballot_sync(0xffffffffu, up_to > left);
     if (reached) return first + __ffs(static_cast<int>(reached)) - 1;
     left -= __shfl_sync(0xffffffffu, up_to, 31);
@@ -319,7 +318,8 @@ __global__ void __launch_bounds__(kDrawThreads)
     done = cut_at_mass<WIDTH>(values, columns, ask.top_p, kept, shared, cut);
   kept.least_weight = fmaxf(cut, ask.min_p);
   i32 token = done ? draw_index<WIDTH>(values, columns, ask.uniform, kept, shared) : -1;
-  if (thread == 0) tokens[blockIdx.x] = token;
+  // Read again, as a register for it would be one too many.
+  if (thread == 0) tokens[asked[blockIdx.x].place] = token;
 }
 
 }  // namespace tkm

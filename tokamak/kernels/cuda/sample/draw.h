@@ -14,25 +14,24 @@ struct DrawRow {
   float min_p = 0;     ///< [0, 1]
   int32_t top_k = 0;   ///< 0: all.
   int32_t row = 0;     ///< Of the logits; several may ask of one.
-  int32_t unused = 0;
+  int32_t place = 0;   ///< Of the token.
 };
 
 class Draw {
  public:
   /// For at most `max_draws` at once. Errors: those of compiling; out_of_memory.
   static Result<Draw> make(device::Device& device, int64_t max_draws, int64_t columns);
-  int64_t max_draws() const { return max_draws_; }
-  /// Starts the draws from f32 logits [rows, columns] on the device.
-  void run(const void* logits, std::span<const DrawRow> asked);
-  /// Of the last run in its order, once the device has come so far: what runtime::sample() draws,
-  /// but for rounding of weights; -1 if the host must choose.
-  std::span<const int32_t> tokens() const;
+  /// tokens[place] = what runtime::sample() draws, but for rounding of weights, from f32 logits
+  /// [rows, columns]; -1 if the host must choose. All on the device, which must have come past the
+  /// runs before the last one.
+  void run(const void* logits, std::span<const DrawRow> asked, void* tokens);
 
  private:
   device::Device* device_ = nullptr;
   device::cuda::Function function_;
-  device::Memory host_, block_;  ///< Rows that ask, then their tokens.
-  int64_t columns_ = 0, max_draws_ = 0, num_draws_ = 0;
+  device::Memory rows_;        ///< That ask.
+  device::Memory staging_[2];  ///< The first is the one to be written; the other may be read.
+  int64_t columns_ = 0, max_draws_ = 0;
 };
 
 }  // namespace tokamak::kernels::cuda

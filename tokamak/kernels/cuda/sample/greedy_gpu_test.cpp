@@ -4,39 +4,29 @@
 #include <limits>
 #include <random>
 
-#include <gtest/gtest.h>
-
+#include "tokamak/device/gpu_test.h"
 #include "tokamak/kernels/cuda/fill/fill_random.h"
 #include "tokamak/kernels/cuda/sample/greedy.h"
 
 namespace tokamak::kernels::cuda {
 namespace {
 
-class Greedily : public ::testing::Test {
+class Greedily : public device::GpuTest {
  protected:
-  void SetUp() override {
-    auto opened = device::open_device(Target::kCuda);
-    if (!opened.ok()) GTEST_SKIP() << opened.error().text();
-    device_ = *opened;
-  }
   std::vector<int32_t> choose(const std::vector<float>& logits, int64_t rows) {
     auto columns = std::ssize(logits) / rows;
     auto greedy = Greedy::make(*device_, rows);
     EXPECT_TRUE(greedy.ok()) << greedy.error().text();
-    device::Memory values = device_->allocate(std::ssize(logits) * 4).value(),
-                   tokens = device_->allocate(rows * 4).value();
-    device_->copy_to_device(values.data(), logits.data(), std::ssize(logits) * 4);
-    std::vector<int32_t> first(static_cast<size_t>(rows)), second(first);
-    for (auto* out : {&first, &second}) {
+    device::Memory values = upload(logits), tokens = device_->allocate(rows * 4).value();
+    std::vector<int32_t> out[2];
+    for (auto& chosen : out) {
       device_->fill_bytes(tokens.data(), 0xee, rows * 4);
       greedy->run(values.data(), rows, columns, tokens.data());
-      device_->copy_to_host(out->data(), tokens.data(), rows * 4);
-      EXPECT_TRUE(device_->synchronize().ok());
+      chosen = download<int32_t>(tokens, rows);
     }
-    EXPECT_EQ(first, second);
-    return first;
+    EXPECT_EQ(out[0], out[1]);
+    return out[0];
   }
-  std::shared_ptr<device::Device> device_;
 };
 
 TEST_F(Greedily, TakesTheLowestIndexOfTheLargest) {
@@ -79,9 +69,7 @@ TEST_F(Greedily, RandomFillHasTheAskedRangeAndNoRepetition) {
   constexpr int64_t kCount = 1 << 20;
   device::Memory memory = device_->allocate(kCount * 4).value();
   ASSERT_TRUE(fill_random(*device_, memory.data(), DType::kF32, kCount, 1.0f, 0.5f, 9).ok());
-  std::vector<float> values(kCount);
-  device_->copy_to_host(values.data(), memory.data(), kCount * 4);
-  ASSERT_TRUE(device_->synchronize().ok());
+  std::vector<float> values = download<float>(memory, kCount);
   double sum = 0, squares = 0;
   for (float v : values) {
     ASSERT_GE(v, 0.5f);

@@ -5,6 +5,7 @@
 
 #include "tokamak/device/cuda/libraries.h"
 #include "tokamak/kernels/cuda/sample/draw.h"
+#include "tokamak/kernels/cuda/sample/fill_unknown.h"
 #include "tokamak/kernels/cuda/sample/greedy.h"
 
 namespace tokamak::kernels::cuda {
@@ -23,6 +24,8 @@ TEST(SamplingKernels, CompileWithoutSpills) {
     }
     auto greedy = Greedy::make(*device, 8);
     EXPECT_TRUE(greedy.ok()) << capability << ": " << greedy.error().text();
+    auto fill = FillUnknown::make(*device);
+    EXPECT_TRUE(fill.ok()) << capability << ": " << fill.error().text();
   }
 }
 
