@@ -57,6 +57,7 @@ bool ActiveRequest::admit(TimePoint now) {
 
 void ActiveRequest::preempt(KvCache& cache) {
   TKM_CHECK(state_ == State::kRunning, "preempt in state {}", static_cast<int>(state_));
+  TKM_CHECK(under_way_.tokens == 0, "preempt with {} tokens under way", under_way_.tokens);
   state_ = State::kQueued;
   preempted_ = true;
   cache.release(pages_);
@@ -93,14 +94,15 @@ void ActiveRequest::fail(Error error, TimePoint now, KvCache& cache) {
 
 void ActiveRequest::find_pages(const KvCache& cache) {
   // The last known token is always computed: its logits are asked for. So are tokens to be scored.
-  int64_t most = static_cast<int64_t>(tokens_.size()) - 1;
+  int64_t most = num_known() - 1;
   if (num_scored_ < end_scored()) most = std::min(most, num_scored_);
   cache.find(pages_, most / op::kPageTokens, keys_, tokens_, found_);
 }
 
 int64_t ActiveRequest::adopt(KvCache& cache) {
-  const int64_t missing = static_cast<int64_t>(tokens_.size()) - num_cached_;
+  const int64_t missing = num_known() - num_cached_;
   if (missing <= op::kPageTokens || num_cached_ % op::kPageTokens != 0) return 0;
+  if (under_way_.tokens > 0) return 0;
   TKM_CHECK(num_cached_ == static_cast<int64_t>(pages_.size()) * op::kPageTokens,
             "{} tokens in {} pages",
             num_cached_,
@@ -117,12 +119,32 @@ int64_t ActiveRequest::adopt(KvCache& cache) {
 }
 
 void ActiveRequest::grow(int64_t num_tokens, KvCache& cache) {
-  const bool grown = cache.grow(pages_, num_cached_ + num_tokens);
+  const bool grown = cache.grow(pages_, num_computed() + num_tokens);
   TKM_CHECK(grown,
             "request {} needs pages for {} tokens, {} pages are available",
             number_,
-            num_cached_ + num_tokens,
+            num_computed() + num_tokens,
             cache.available_pages());
+}
+
+void ActiveRequest::launched(int64_t num_tokens, int32_t row) {
+  under_way_.tokens += num_tokens;
+  under_way_.samples += row >= 0;
+  under_way_.row = row;
+}
+
+void ActiveRequest::trim(KvCache& cache) {
+  cache.shrink(pages_, num_computed());
+}
+
+void ActiveRequest::rewind(KvCache& cache) {
+  under_way_ = {};
+  trim(cache);
+}
+
+void ActiveRequest::undecided(KvCache& cache) {
+  rewind(cache);
+  undecided_ = true;
 }
 
 void ActiveRequest::scored(runtime::Sampled sampled) {
@@ -132,11 +154,12 @@ void ActiveRequest::scored(runtime::Sampled sampled) {
 
 void ActiveRequest::computed(int64_t num_tokens, TimePoint now, KvCache& cache) {
   num_cached_ += num_tokens;
+  under_way_.tokens -= num_tokens;
   const size_t full = static_cast<size_t>(num_cached_ / op::kPageTokens);
   while (num_published_ < full && cache.publish(pages_, num_published_, keys_, tokens_)) {
     ++num_published_;
   }
-  if (num_cached_ < static_cast<int64_t>(tokens_.size()) || answer_.num_tokens() > 0) return;
+  if (num_cached_ < num_known() || answer_.num_tokens() > 0) return;
   responses_->push_prompt(std::exchange(prompt_logprobs_, {}));
   if (request_.sampling.max_tokens == 0) finish(FinishReason::kLength, {}, now, cache);
 }
@@ -150,6 +173,8 @@ void ActiveRequest::fork(std::vector<std::unique_ptr<ActiveRequest>>& siblings) 
 
 void ActiveRequest::sampled(runtime::Sampled sampled, TimePoint now, KvCache& cache) {
   tokens_.push_back(sampled.token);
+  --under_way_.samples;
+  undecided_ = false;
   timing_.last_token = now;
   if (!timing_.first_token) timing_.first_token = now;
   text_.clear();
@@ -164,8 +189,7 @@ void ActiveRequest::sampled(runtime::Sampled sampled, TimePoint now, KvCache& ca
 }
 
 bool ActiveRequest::decoding() const {
-  const int64_t num_tokens = static_cast<int64_t>(tokens_.size());
-  return num_cached_ + 1 == num_tokens && answer_.num_tokens() > 0;
+  return num_cached_ + 1 == num_known() && answer_.num_tokens() > 0;
 }
 
 bool ActiveRequest::before(const ActiveRequest& other) const {
@@ -177,11 +201,29 @@ int64_t ActiveRequest::end_scored() const {
   return request_.sampling.prompt_logprobs >= 0 ? static_cast<int64_t>(prompt_size_) - 1 : 0;
 }
 
+int32_t ActiveRequest::token_id(int64_t position) const {
+  if (position < num_known()) return tokens_[position];
+  TKM_CHECK(position == num_known() && under_way_.samples == 1 && under_way_.row >= 0,
+            "the token at {} of {} with {} under way",
+            position,
+            num_known(),
+            under_way_.samples);
+  return runtime::unknown_token(under_way_.row);
+}
+
+bool ActiveRequest::scores(int64_t position) const {
+  return position >= num_scored_ && position < end_scored();
+}
+
 Demand ActiveRequest::demand(const KvCache& cache) {
   Demand demand;
   demand.running = running();
-  demand.num_tokens = static_cast<int64_t>(tokens_.size());
-  demand.num_cached = num_cached_;
+  demand.num_tokens = num_known() + under_way_.samples;
+  // A last token is not computed, whatever it is.
+  if (under_way_.samples > 0 &&
+      answer_.num_tokens() + under_way_.samples >= request_.sampling.max_tokens)
+    --demand.num_tokens;
+  demand.num_cached = num_computed();
   demand.samples = request_.sampling.max_tokens > 0;
   demand.first_scored = num_scored_;
   demand.end_scored = end_scored();

@@ -10,8 +10,10 @@
 //     |      preempt                                              |
 //     '------- finish(cancelled | deadline | error) --------------'
 //
-// Each arrow is one method, and nothing else changes the state. Touched by the step loop's thread
-// only; what other threads see is in ResponseQueue.
+// Each arrow is one method, and nothing else changes the state. Steps that were launched with it
+// and not handed out are under way for it: it counts what they compute and sample, so that the next
+// step goes on behind them, also from a token that nobody knows yet. Touched by the step loop's
+// thread only; what other threads see is in ResponseQueue.
 #pragma once
 
 #include <memory>
@@ -24,6 +26,7 @@
 #include "tokamak/executor/request.h"
 #include "tokamak/executor/scheduler.h"
 #include "tokamak/executor/token_stream.h"
+#include "tokamak/runtime/session.h"
 
 namespace tokamak::executor {
 
@@ -50,7 +53,7 @@ class ActiveRequest {
   /// True if its request never ran before.
   bool admit(TimePoint now);
   /// Gives the pages back; what nobody else publishes or uses will be computed again. Nothing of
-  /// the answer is lost.
+  /// the answer is lost. Not with a step under way.
   void preempt(KvCache& cache);
   /// Gives the pages back and ends the stream, also of answers that are not forked yet.
   void finish(FinishReason reason, StopReason stop, TimePoint now, KvCache& cache);
@@ -61,17 +64,27 @@ class ActiveRequest {
   int64_t adopt(KvCache& cache);
   /// Sees to pages for the next `num_tokens` tokens.
   void grow(int64_t num_tokens, KvCache& cache);
+  /// A step that computes the next `num_tokens` tokens is under way; row `row` of its logits is the
+  /// new token's, -1: it samples none.
+  void launched(int64_t num_tokens, int32_t row);
+  /// Gives back the pages of a step that was not launched.
+  void trim(KvCache& cache);
+  /// What the steps under way do for it is not taken.
+  void rewind(KvCache& cache);
+  /// The step's token could not be chosen: rewinds, and sees to it that the next one can.
+  void undecided(KvCache& cache);
   /// Takes the logprobs of the next prompt token.
   void scored(runtime::Sampled sampled);
-  /// `num_tokens` more are in the cache; publishes the pages that are full. Finishes a request that
-  /// asked for no answer.
+  /// A step is done: `num_tokens` more are in the cache; publishes the pages that are full.
+  /// Finishes a request that asked for no answer.
   void computed(int64_t num_tokens, TimePoint now, KvCache& cache);
   /// Once the prompt is computed: the further answers of its request.
   void fork(std::vector<std::unique_ptr<ActiveRequest>>& siblings);
   /// Takes the token that was sampled: adds it to the stream, or finishes.
   void sampled(runtime::Sampled sampled, TimePoint now, KvCache& cache);
 
-  /// The next step computes its last token, which was sampled in the one before.
+  /// Of what was handed out: the next step computes its last token, which was sampled in the one
+  /// before.
   bool decoding() const;
   bool before(const ActiveRequest& other) const;
   bool cancelled() const { return responses_->cancelled.load(std::memory_order_relaxed); }
@@ -82,6 +95,14 @@ class ActiveRequest {
   const Request& request() const { return request_; }  // Without its prompt.
   std::span<const int32_t> tokens() const { return tokens_; }
   int64_t num_cached() const { return num_cached_; }
+  /// Those, and the ones that the steps under way compute.
+  int64_t num_computed() const { return num_cached_ + under_way_.tokens; }
+  /// Of the token at a position: runtime::unknown_token() if the step under way samples it.
+  int32_t token_id(int64_t position) const;
+  /// The logprobs of the token behind `position` are asked for.
+  bool scores(int64_t position) const;
+  /// The next step can be built before the one that samples is handed out.
+  bool may_be_followed() const { return num_answers() == 1 && !undecided_; }
   const PageTable& pages() const { return pages_; }
   size_t num_published() const { return num_published_; }
   /// What the sampler needs for the token at `position`: to score it, if the prompt has it.
@@ -97,7 +118,14 @@ class ActiveRequest {
   /// Answer `index` of a request whose prompt is computed.
   ActiveRequest(const ActiveRequest& first, int64_t index);
   int64_t end_scored() const;
+  int64_t num_known() const { return static_cast<int64_t>(tokens_.size()); }
   void find_pages(const KvCache& cache);
+
+  struct UnderWay {
+    int64_t tokens = 0;   // Computed.
+    int64_t samples = 0;  // Tokens that are not in tokens_ yet.
+    int32_t row = -1;     // Of the newest step's logits.
+  };
 
   Request request_;  // Its prompt is moved to tokens_.
   const uint64_t number_, seed_;
@@ -113,6 +141,8 @@ class ActiveRequest {
   PageTable found_;           // Pages behind those that hold the tokens after; as of the last look.
   size_t num_published_ = 0;  // Of pages_, the first that others may share.
   int64_t num_cached_ = 0;    // Of tokens_, those whose keys and values are in pages_.
+  UnderWay under_way_;
+  bool undecided_ = false;     // The next token is chosen by a step that none follows.
   int64_t cached_tokens_ = 0;  // Of the prompt, those that were not computed for it.
   bool preempted_ = false;
   Answer answer_;

@@ -19,7 +19,10 @@ Request answers_of(std::vector<int32_t> prompt, int64_t max_tokens, int64_t n) {
   return request;
 }
 
-TEST(Answers, EachHasItsSeedAndThePromptIsComputedOnce) {
+class Answers : public StepsUnderWay {};
+TKM_TEST_STEPS_UNDER_WAY(Answers);
+
+TEST_P(Answers, EachHasItsSeedAndThePromptIsComputedOnce) {
   Bench bench;
   bench.session->uses_seeds = true;
   const auto prompt = prompt_of(200, 1);
@@ -43,7 +46,7 @@ TEST(Answers, EachHasItsSeedAndThePromptIsComputedOnce) {
   EXPECT_EQ(bench.waiting(), 0);
 }
 
-TEST(Answers, OfAPromptRunTogetherWhereItsPagesFitOnce) {
+TEST_P(Answers, OfAPromptRunTogetherWhereItsPagesFitOnce) {
   // 6 pages an answer: without sharing, 2 answers fit the 12 pages.
   Bench bench;
   bench.session->uses_seeds = true;
@@ -62,7 +65,7 @@ TEST(Answers, OfAPromptRunTogetherWhereItsPagesFitOnce) {
   }
 }
 
-TEST(Answers, TakeTurnsInTheStream) {
+TEST_P(Answers, TakeTurnsInTheStream) {
   Bench bench;
   auto stream = bench.submit(answers_of({1, 2}, 50, 3));
   bench.turn(3);
@@ -74,7 +77,7 @@ TEST(Answers, TakeTurnsInTheStream) {
   EXPECT_THAT(order, testing::ElementsAre(0, 1, 2));
 }
 
-TEST(Answers, AreAllCancelledBeforeAndAfterThePromptIsComputed) {
+TEST_P(Answers, AreAllCancelledBeforeAndAfterThePromptIsComputed) {
   for (int turns : {0, 1, 3, 5}) {
     Bench bench;
     auto stream = bench.submit(answers_of(prompt_of(150, 1), 50, 5));
@@ -94,7 +97,7 @@ TEST(Answers, AreAllCancelledBeforeAndAfterThePromptIsComputed) {
   }
 }
 
-TEST(Answers, AnErrorEndsTheAnswerItConcerns) {
+TEST_P(Answers, AnErrorEndsTheAnswerItConcerns) {
   Bench bench;
   bench.session->uses_seeds = true;
   auto stream = bench.submit(answers_of({5, 6}, 10, 3));
@@ -113,7 +116,7 @@ TEST(Answers, AnErrorEndsTheAnswerItConcerns) {
   }
 }
 
-TEST(Answers, APromptThatCannotBeComputedEndsAllOfThem) {
+TEST_P(Answers, APromptThatCannotBeComputedEndsAllOfThem) {
   Bench bench;
   auto stream = bench.submit(answers_of(prompt_of(150, 1), 10, 3));
   bench.session->on_step = [](const runtime::Step&) -> Result<void> {
@@ -127,7 +130,7 @@ TEST(Answers, APromptThatCannotBeComputedEndsAllOfThem) {
   EXPECT_EQ(bench.stats().finished[static_cast<size_t>(FinishReason::kError)], 3);
 }
 
-TEST(Answers, TheirLogprobsAddUp) {
+TEST_P(Answers, TheirLogprobsAddUp) {
   Bench bench;
   Request request = answers_of({1}, 8, 2);
   request.sampling.logprobs = 0;
@@ -161,7 +164,10 @@ Request scoring_of(std::vector<int32_t> prompt, int64_t max_tokens) {
   return request;
 }
 
-TEST(PromptLogprobs, AreThoseOfEveryTokenButTheFirst) {
+class PromptLogprobs : public StepsUnderWay {};
+TKM_TEST_STEPS_UNDER_WAY(PromptLogprobs);
+
+TEST_P(PromptLogprobs, AreThoseOfEveryTokenButTheFirst) {
   for (int64_t size : {1, 2, 8, 9, 64, 65, 300}) {
     for (int64_t max_tokens : {0, 1, 5}) {
       Bench bench;  // Of 8 rows a step: the prompt is scored in many chunks.
@@ -176,7 +182,7 @@ TEST(PromptLogprobs, AreThoseOfEveryTokenButTheFirst) {
   }
 }
 
-TEST(PromptLogprobs, AreComputedAlsoWhereAnotherLeftItsPages) {
+TEST_P(PromptLogprobs, AreComputedAlsoWhereAnotherLeftItsPages) {
   Bench bench;
   const auto prompt = prompt_of(250, 3);
   bench.answer(request_of(prompt, 2));
@@ -189,7 +195,7 @@ TEST(PromptLogprobs, AreComputedAlsoWhereAnotherLeftItsPages) {
   EXPECT_EQ(bench.answer(request_of(prompt, 1)).finish->usage.cached_tokens, 192);
 }
 
-TEST(PromptLogprobs, GoOnAfterAPreemptionWhereTheyWere) {
+TEST_P(PromptLogprobs, GoOnAfterAPreemptionWhereTheyWere) {
   Bench bench;
   const auto prompt = prompt_of(300, 3);
   auto stream = bench.submit(scoring_of(prompt, 3));
@@ -209,7 +215,7 @@ TEST(PromptLogprobs, GoOnAfterAPreemptionWhereTheyWere) {
   EXPECT_EQ(all.tokens, FakeSession::answer(prompt, 3, kVocab));
 }
 
-TEST(PromptLogprobs, ComeOnceForSeveralAnswers) {
+TEST_P(PromptLogprobs, ComeOnceForSeveralAnswers) {
   Bench bench;
   Request request = answers_of(prompt_of(70, 3), 2, 3);
   request.sampling.prompt_logprobs = 0;
@@ -228,7 +234,7 @@ TEST(PromptLogprobs, ComeOnceForSeveralAnswers) {
   }
 }
 
-TEST(PromptLogprobs, DoNotHoldUpThoseWhoAnswer) {
+TEST_P(PromptLogprobs, DoNotHoldUpThoseWhoAnswer) {
   Bench bench;
   auto talking = bench.submit(request_of({1}, 60));
   bench.turn();

@@ -19,12 +19,19 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr int64_t kVocab = 1000;
-constexpr runtime::SessionInfo kInfo{.vocab_size = kVocab,
+runtime::SessionInfo info_of_session{.vocab_size = kVocab,
                                      .max_seq_len = 512,
                                      .max_step_tokens = 64,
                                      .max_step_rows = 16,
                                      .max_sequences = 16,
                                      .num_pages = 32};
+
+/// Every test runs with one step under way and with two.
+class Service : public testing::TestWithParam<int64_t> {
+ protected:
+  void SetUp() override { info_of_session.max_under_way = GetParam(); }
+};
+INSTANTIATE_TEST_SUITE_P(StepsUnderWay, Service, testing::Values(1, 2));
 
 Request request_of(std::vector<int32_t> prompt, int64_t max_tokens) {
   Request request;
@@ -41,8 +48,8 @@ std::vector<int32_t> prompt_of(int64_t size, int64_t first) {
 }
 
 std::unique_ptr<Executor> start(ExecutorOptions options = {}) {
-  auto executor =
-      Executor::start(std::make_unique<FakeSession>(kInfo), letter_tokenizer(kVocab), options);
+  auto executor = Executor::start(
+      std::make_unique<FakeSession>(info_of_session), letter_tokenizer(kVocab), options);
   return std::move(executor).value();
 }
 
@@ -52,7 +59,7 @@ struct Gate {
   std::shared_future<void> opened = open.get_future().share();
 
   std::unique_ptr<Executor> start(ExecutorOptions options = {}) {
-    auto session = std::make_unique<FakeSession>(kInfo);
+    auto session = std::make_unique<FakeSession>(info_of_session);
     session->on_step = [opened = opened](const runtime::Step&) -> Result<void> {
       opened.wait();
       return {};
@@ -61,7 +68,7 @@ struct Gate {
   }
 };
 
-TEST(Executor, StreamsTheAnswerOfTheModel) {
+TEST_P(Service, StreamsTheAnswerOfTheModel) {
   auto executor = start();
   Request request = request_of({1, 2, 3}, 20);
   request.id = "mine";
@@ -79,7 +86,7 @@ TEST(Executor, StreamsTheAnswerOfTheModel) {
   EXPECT_EQ(all.text, text);
 }
 
-TEST(Executor, ManyRequestsAtOnceGetTheAnswersTheyWouldGetAlone) {
+TEST_P(Service, ManyRequestsAtOnceGetTheAnswersTheyWouldGetAlone) {
   auto executor = start();
   std::vector<std::shared_ptr<TokenStream>> streams;
   for (int i = 0; i < 60; ++i) {
@@ -95,7 +102,7 @@ TEST(Executor, ManyRequestsAtOnceGetTheAnswersTheyWouldGetAlone) {
   EXPECT_EQ(executor->stats().finished[static_cast<size_t>(FinishReason::kLength)], 60);
 }
 
-TEST(Executor, RefusesWhatItCannotServeWithTheNumbers) {
+TEST_P(Service, RefusesWhatItCannotServeWithTheNumbers) {
   auto executor = start();
   auto refusal = [&](Request request) {
     auto stream = executor->submit(std::move(request));
@@ -125,8 +132,8 @@ TEST(Executor, RefusesWhatItCannotServeWithTheNumbers) {
   EXPECT_TRUE(executor->submit(request_of(prompt_of(500, 1), 12)).ok());
 }
 
-TEST(Executor, RefusesARequestThatNeedsMorePagesThanThereAre) {
-  runtime::SessionInfo info = kInfo;
+TEST_P(Service, RefusesARequestThatNeedsMorePagesThanThereAre) {
+  runtime::SessionInfo info = info_of_session;
   info.num_pages = 2;
   const auto status = validate(request_of(prompt_of(100, 1), 30), info);
   EXPECT_EQ(status.error().message,
@@ -134,16 +141,17 @@ TEST(Executor, RefusesARequestThatNeedsMorePagesThanThereAre) {
   EXPECT_TRUE(validate(request_of(prompt_of(100, 1), 29), info).ok());
 }
 
-TEST(Executor, StopTextsNeedATokenizer) {
-  auto executor = *Executor::start(std::make_unique<FakeSession>(kInfo), nullptr);
+TEST_P(Service, StopTextsNeedATokenizer) {
+  auto executor = *Executor::start(std::make_unique<FakeSession>(info_of_session), nullptr);
   Request request = request_of({1}, 5);
   request.sampling.stop = {"x"};
   EXPECT_EQ(executor->submit(request).error().code, ErrorCode::kUnsupported);
 }
 
-TEST(Executor, RefusesOptionsOutOfRange) {
+TEST_P(Service, RefusesOptionsOutOfRange) {
   auto message = [](ExecutorOptions options) {
-    auto executor = Executor::start(std::make_unique<FakeSession>(kInfo), nullptr, options);
+    auto executor =
+        Executor::start(std::make_unique<FakeSession>(info_of_session), nullptr, options);
     return executor.ok() ? "ok" : executor.error().message;
   };
   EXPECT_EQ(message({.max_queue = 0}), "max_queue is 0, must be at least 1");
@@ -152,7 +160,7 @@ TEST(Executor, RefusesOptionsOutOfRange) {
   EXPECT_EQ(message({}), "ok");
 }
 
-TEST(Executor, AFullQueueRefusesAsOverloaded) {
+TEST_P(Service, AFullQueueRefusesAsOverloaded) {
   Gate gate;
   auto executor = gate.start({.max_queue = 2, .max_running = 1});
   auto running = *executor->submit(request_of({1}, 3));
@@ -167,7 +175,7 @@ TEST(Executor, AFullQueueRefusesAsOverloaded) {
   EXPECT_TRUE(executor->submit(request_of({1}, 1)).ok());
 }
 
-TEST(Executor, NextWaitsNoLongerThanItsTimeout) {
+TEST_P(Service, NextWaitsNoLongerThanItsTimeout) {
   Gate gate;
   auto executor = gate.start();
   auto stream = *executor->submit(request_of({1}, 1));
@@ -179,7 +187,7 @@ TEST(Executor, NextWaitsNoLongerThanItsTimeout) {
   EXPECT_EQ(collect(*stream).tokens.size(), 1u);
 }
 
-TEST(Executor, DrainFinishesWhatIsThereAndRefusesTheRest) {
+TEST_P(Service, DrainFinishesWhatIsThereAndRefusesTheRest) {
   Gate gate;
   auto executor = gate.start();
   std::vector<std::shared_ptr<TokenStream>> streams;
@@ -195,8 +203,8 @@ TEST(Executor, DrainFinishesWhatIsThereAndRefusesTheRest) {
   EXPECT_EQ(executor->stats().running + executor->stats().waiting, 0);
 }
 
-TEST(Executor, StopCancelsWhatIsThereAndStreamsOutliveTheExecutor) {
-  auto session = std::make_unique<FakeSession>(kInfo);
+TEST_P(Service, StopCancelsWhatIsThereAndStreamsOutliveTheExecutor) {
+  auto session = std::make_unique<FakeSession>(info_of_session);
   session->on_step = [](const runtime::Step&) -> Result<void> {
     std::this_thread::sleep_for(milliseconds(1));
     return {};
@@ -212,7 +220,7 @@ TEST(Executor, StopCancelsWhatIsThereAndStreamsOutliveTheExecutor) {
   }
 }
 
-TEST(Executor, AStopFromAnotherThreadEndsADrain) {
+TEST_P(Service, AStopFromAnotherThreadEndsADrain) {
   Gate gate;
   auto executor = gate.start();
   auto stream = *executor->submit(request_of({1}, 500));
@@ -224,7 +232,7 @@ TEST(Executor, AStopFromAnotherThreadEndsADrain) {
   EXPECT_TRUE(collect(*stream).finish);
 }
 
-TEST(Executor, AListenerIsCalledForWhatIsNewAndForWhatIsThere) {
+TEST_P(Service, AListenerIsCalledForWhatIsNewAndForWhatIsThere) {
   auto executor = start();
   auto stream = *executor->submit(request_of({1}, 30));
   std::atomic<int> calls = 0;
@@ -242,8 +250,8 @@ TEST(Executor, AListenerIsCalledForWhatIsNewAndForWhatIsThere) {
   EXPECT_EQ(all.tokens.size(), 30u);
 }
 
-TEST(Executor, TheSameSeedGivesTheSameDrawsAndNoSeedAnother) {
-  auto session = std::make_unique<FakeSession>(kInfo);
+TEST_P(Service, TheSameSeedGivesTheSameDrawsAndNoSeedAnother) {
+  auto session = std::make_unique<FakeSession>(info_of_session);
   session->on_sample = [](const runtime::SampleRow& row) {
     runtime::Sampled sampled;
     // A byte of the seed each, so that 8 tokens tell it.
@@ -262,8 +270,8 @@ TEST(Executor, TheSameSeedGivesTheSameDrawsAndNoSeedAnother) {
 }
 
 // Everything that clients can do, from many threads at once; for the thread sanitizer above all.
-TEST(Executor, HoldsUnderManyClientsThatSubmitReadCancelAndLeave) {
-  auto session = std::make_unique<FakeSession>(kInfo);
+TEST_P(Service, HoldsUnderManyClientsThatSubmitReadCancelAndLeave) {
+  auto session = std::make_unique<FakeSession>(info_of_session);
   auto faults = std::make_shared<std::mt19937>(1);
   session->on_step = [faults](const runtime::Step&) -> Result<void> {
     if ((*faults)() % 500 == 0) throw base::CheckFailure("injected");
@@ -311,8 +319,8 @@ TEST(Executor, HoldsUnderManyClientsThatSubmitReadCancelAndLeave) {
   EXPECT_GT(complete, 50);
 }
 
-TEST(Executor, ALostDeviceIsKeptForTheOwnerAndHoldsUpNobody) {
-  auto session = std::make_unique<FakeSession>(kInfo);
+TEST_P(Service, ALostDeviceIsKeptForTheOwnerAndHoldsUpNobody) {
+  auto session = std::make_unique<FakeSession>(info_of_session);
   session->on_step = [steps = 0](const runtime::Step&) mutable -> Result<void> {
     if (++steps == 5) return Error{ErrorCode::kDevice, "cuda: the device is lost", {}};
     return {};

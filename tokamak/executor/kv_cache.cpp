@@ -24,6 +24,14 @@ bool KvCache::grow(PageTable& table, int64_t num_tokens) {
   return true;
 }
 
+void KvCache::shrink(PageTable& table, int64_t num_tokens) {
+  while (static_cast<int64_t>(table.size()) > pages_for(num_tokens)) {
+    TKM_CHECK(writable(table.back()), "page {} is given up though others use it", table.back());
+    release(table.back(), false);
+    table.pop_back();
+  }
+}
+
 int32_t KvCache::take() {
   if (!free_.empty()) {
     const int32_t page = free_.back();

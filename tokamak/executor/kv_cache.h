@@ -49,6 +49,9 @@ class KvCache {
   /// Appends fresh pages until `table` holds `num_tokens` positions. False, and nothing is changed,
   /// if there are not enough available pages.
   [[nodiscard]] bool grow(PageTable& table, int64_t num_tokens);
+  /// Gives back the pages of `table` behind those for `num_tokens` positions, which are not
+  /// published.
+  void shrink(PageTable& table, int64_t num_tokens);
   /// The pages behind those of `table`, which are all published, that hold the next tokens of the
   /// sequence `tokens`, up to `most` pages in all. Takes no reference. `found` is cleared and
   /// filled.

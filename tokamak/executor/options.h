@@ -28,6 +28,8 @@ struct ExecutorOptions {
   double priority_seconds = 10;  ///< A request of priority p is as urgent as if it had come p times
                                  ///< this earlier, so nobody waits forever. >= 0
   bool prefix_reuse = true;      ///< Prompts take the full pages that an equal prefix left behind.
+  bool overlap = true;  ///< A step is launched before the tokens of the one before it are known,
+                        ///< where the session can. Changes no answer; false is for finding faults.
   std::vector<int64_t> eos_ids;  ///< Tokens that end an answer (of the generation config); empty:
                                  ///< the tokenizer's.
   static constexpr auto kFields =
@@ -36,6 +38,7 @@ struct ExecutorOptions {
                  Field{"budget_tokens", &ExecutorOptions::budget_tokens},
                  Field{"priority_seconds", &ExecutorOptions::priority_seconds},
                  Field{"prefix_reuse", &ExecutorOptions::prefix_reuse},
+                 Field{"overlap", &ExecutorOptions::overlap},
                  Field{"eos_ids", &ExecutorOptions::eos_ids}};
   /// What time it is; tests put a clock of their own here.
   std::function<TimePoint()> now = [] { return Clock::now(); };
@@ -70,9 +73,9 @@ struct ExecutorStats {
 
   int64_t steps = 0;
   int64_t failed_steps = 0;  ///< Of these. What was in them was tried again in smaller steps.
-  double step_seconds = 0;   ///< Spent in Session::step.
+  double step_seconds = 0;   ///< From a step's launch, or the end of the one before it, to its end.
   double last_step_seconds = 0;
-  double turn_seconds = 0;  ///< Spent in all of the turns that ran a step, the step included.
+  double turn_seconds = 0;  ///< Spent in all of the turns in which a step ended.
 };
 
 }  // namespace tokamak::executor

@@ -12,7 +12,10 @@ namespace {
 
 using std::chrono::seconds;
 
-TEST(PrefixReuse, AnEqualPromptIsComputedFromItsLastFullPageOn) {
+class PrefixReuse : public StepsUnderWay {};
+TKM_TEST_STEPS_UNDER_WAY(PrefixReuse);
+
+TEST_P(PrefixReuse, AnEqualPromptIsComputedFromItsLastFullPageOn) {
   for (int64_t size : {1, 63, 64, 65, 128, 129, 300}) {
     Bench bench;
     const auto prompt = prompt_of(size, 1);
@@ -29,7 +32,7 @@ TEST(PrefixReuse, AnEqualPromptIsComputedFromItsLastFullPageOn) {
   }
 }
 
-TEST(PrefixReuse, TheAnswerIsPartOfThePrefixOfTheNextTurn) {
+TEST_P(PrefixReuse, TheAnswerIsPartOfThePrefixOfTheNextTurn) {
   Bench bench;
   auto conversation = prompt_of(100, 1);
   const Response first = bench.answer(request_of(conversation, 60));
@@ -39,7 +42,7 @@ TEST(PrefixReuse, TheAnswerIsPartOfThePrefixOfTheNextTurn) {
   EXPECT_EQ(bench.answer(request_of(conversation, 1)).finish->usage.cached_tokens, 128);
 }
 
-TEST(PrefixReuse, EndsWhereThePromptsDiffer) {
+TEST_P(PrefixReuse, EndsWhereThePromptsDiffer) {
   Bench bench;
   auto prompt = prompt_of(300, 1);
   bench.answer(request_of(prompt, 1));
@@ -52,7 +55,7 @@ TEST(PrefixReuse, EndsWhereThePromptsDiffer) {
       << "equal pages after another beginning are other pages";
 }
 
-TEST(PrefixReuse, IsOnlyAmongRequestsOfOneSalt) {
+TEST_P(PrefixReuse, IsOnlyAmongRequestsOfOneSalt) {
   Bench bench;
   Request request = request_of(prompt_of(200, 1), 1);
   auto cached = [&](std::string salt) {
@@ -66,7 +69,7 @@ TEST(PrefixReuse, IsOnlyAmongRequestsOfOneSalt) {
   EXPECT_EQ(cached(""), 192);
 }
 
-TEST(PrefixReuse, AllAnswersOfARequestReportTheSameAndTheyCountOnce) {
+TEST_P(PrefixReuse, AllAnswersOfARequestReportTheSameAndTheyCountOnce) {
   Bench bench;
   Request request = request_of(prompt_of(150, 1), 3);
   bench.answer(request);
@@ -80,7 +83,7 @@ TEST(PrefixReuse, AllAnswersOfARequestReportTheSameAndTheyCountOnce) {
   EXPECT_EQ(bench.stats().prefix_hit_tokens, 128);
 }
 
-TEST(PrefixReuse, CanBeTurnedOff) {
+TEST_P(PrefixReuse, CanBeTurnedOff) {
   Bench bench(kSmall, {.prefix_reuse = false});
   for (int i = 0; i < 2; ++i) {
     EXPECT_EQ(bench.answer(request_of(prompt_of(200, 1), 1)).finish->usage.cached_tokens, 0);
@@ -88,7 +91,7 @@ TEST(PrefixReuse, CanBeTurnedOff) {
   EXPECT_EQ(bench.stats().pages_cached, 0);
 }
 
-TEST(PrefixReuse, APreemptedRequestFindsItsOwnPagesAgain) {
+TEST_P(PrefixReuse, APreemptedRequestFindsItsOwnPagesAgain) {
   Bench bench;
   const auto prompt = prompt_of(260, 1);
   auto stream = bench.submit(request_of(prompt, 50));
@@ -103,7 +106,7 @@ TEST(PrefixReuse, APreemptedRequestFindsItsOwnPagesAgain) {
   urgent.prompt = prompt_of(130, 5);
   urgent.n = 1;
   auto third = bench.submit(urgent);
-  bench.turn();
+  bench.turn(GetParam());
   EXPECT_EQ(bench.stats().preemptions, 1);
   const int64_t prompt_tokens = bench.stats().prompt_tokens;
   bench.finish();
@@ -114,7 +117,7 @@ TEST(PrefixReuse, APreemptedRequestFindsItsOwnPagesAgain) {
       << "not all of it was computed again";
 }
 
-TEST(PrefixReuse, OfTwoThatComeTogetherTheSecondTakesWhatTheFirstHasPublished) {
+TEST_P(PrefixReuse, OfTwoThatComeTogetherTheSecondTakesWhatTheFirstHasPublished) {
   Bench bench;
   const auto prompt = prompt_of(300, 1);
   auto first = bench.submit(request_of(prompt, 5));
@@ -127,7 +130,7 @@ TEST(PrefixReuse, OfTwoThatComeTogetherTheSecondTakesWhatTheFirstHasPublished) {
   EXPECT_LT(bench.stats().prompt_tokens, 600);
 }
 
-TEST(PrefixReuse, EqualPagesThatWereComputedTwiceBecomeOne) {
+TEST_P(PrefixReuse, EqualPagesThatWereComputedTwiceBecomeOne) {
   runtime::SessionInfo wide = kSmall;
   wide.max_step_tokens = 400;
   Bench bench(wide);
@@ -141,7 +144,7 @@ TEST(PrefixReuse, EqualPagesThatWereComputedTwiceBecomeOne) {
   EXPECT_EQ(collect(*first).tokens, collect(*second).tokens);
 }
 
-TEST(PrefixReuse, PagesOfARequestThatFailedAreNotUsedAgain) {
+TEST_P(PrefixReuse, PagesOfARequestThatFailedAreNotUsedAgain) {
   Bench bench;
   const auto prompt = prompt_of(200, 1);
   bench.session->on_sample = [](const runtime::SampleRow&) {
@@ -153,7 +156,7 @@ TEST(PrefixReuse, PagesOfARequestThatFailedAreNotUsedAgain) {
   EXPECT_EQ(bench.answer(request_of(prompt, 2)).finish->usage.cached_tokens, 0);
 }
 
-TEST(PrefixReuse, CachedPagesMakeRoomForOthers) {
+TEST_P(PrefixReuse, CachedPagesMakeRoomForOthers) {
   Bench bench;
   for (int i = 0; i < 10; ++i) bench.answer(request_of(prompt_of(256, i), 2));
   EXPECT_GE(bench.stats().pages_cached, 10) << "of 12; those with free places are not kept";
@@ -163,7 +166,7 @@ TEST(PrefixReuse, CachedPagesMakeRoomForOthers) {
 }
 
 // The same requests in the same order, with and without reuse, and with hashes that collide.
-TEST(PrefixReuse, ChangesNoTokenOfAnyAnswer) {
+TEST_P(PrefixReuse, ChangesNoTokenOfAnyAnswer) {
   auto serve = [](const ExecutorOptions& options) {
     Bench bench(kSmall, options);
     bench.session->uses_seeds = true;

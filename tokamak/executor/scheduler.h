@@ -17,10 +17,12 @@ namespace tokamak::executor {
 /// What the scheduler knows of a request.
 struct Demand {
   bool running = false;    ///< Holds pages.
-  int64_t num_tokens = 0;  ///< Known tokens: prompt and output so far. Once all their keys and
-                           ///< values are in the cache, the next token can be sampled.
-  int64_t num_cached = 0;  ///< Of these, in the cache. 0 while not running; < num_tokens.
-  bool samples = true;     ///< The last known token asks for a row of logits.
+  int64_t num_tokens = 0;  ///< Prompt and output so far, the token that a step under way samples
+                           ///< included, unless it is the last. Once all their keys and values are
+                           ///< in the cache, the next token can be sampled.
+  int64_t num_cached = 0;  ///< Of these, in the cache once the steps under way are done. 0 while
+                           ///< not running; all of them if it only waits for those steps.
+  bool samples = true;     ///< The last of them asks for a row of logits.
   int64_t first_scored = 0, end_scored = 0;  ///< So do these tokens: [first_scored, end_scored).
   std::span<const int32_t> pages;  ///< That others may hold, too: of those that it holds, or, while
                                    ///< it waits, would share once it runs.
@@ -33,7 +35,7 @@ struct CapacityLimits {
 };
 
 /// Walks requests in order of urgency (most urgent first) and lets each claim the pages of all its
-/// known tokens from what the ones before it left; a page that one before it has claimed is free.
+/// tokens from what the ones before it left; a page that one before it has claimed is free.
 ///   - A running request whose claim no longer fits is preempted.
 ///   - A waiting request whose claim fits (with a page to grow for each request before it, so that
 ///     it is not preempted at once) is admitted; after the first that does not fit, no other
@@ -71,7 +73,7 @@ struct Chunk {
   int32_t index = 0;
   int32_t num_tokens = 0;
   int32_t num_rows = 0;  ///< Of logits.
-  bool samples = false;  ///< The last row is of the last known token: a new one is sampled.
+  bool samples = false;  ///< The last row is of the last token: a new one is sampled.
 };
 
 /// One step: first a token of every running request that decodes, then chunks of prompts, most

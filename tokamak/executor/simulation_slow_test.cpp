@@ -16,6 +16,11 @@ class Simulation {
  public:
   explicit Simulation(uint64_t seed) : random_(seed), bench_(kSmall, options()) {
     bench_.session->uses_seeds = true;
+    bench_.session->undecided = [this](const runtime::SampleRow&) { return chance(50); };
+    bench_.session->on_finish = [this]() -> Result<void> {
+      if (chance(20000)) return base::internal_error("injected: a kernel");
+      return {};
+    };
   }
 
   void run(int events) {
@@ -74,6 +79,7 @@ class Simulation {
     if (chance(4)) request.cache_salt = "salt";
     if (chance(5)) request.priority = static_cast<int>(below(5)) - 2;
     if (chance(10)) request.deadline = bench_.time + seconds(below(30));
+    if (chance(15)) request.sampling.logprobs = 0;  // Chosen by the host.
     if (chance(15)) {
       request.sampling.prompt_logprobs = 0;
       if (chance(2)) request.sampling.max_tokens = 0;
@@ -100,7 +106,9 @@ class Simulation {
     client.tokens.resize(request.n);
     client.num_open = request.n;
     client.since = bench_.time - seconds(10) * request.priority;
-    client.work = request.n * (static_cast<int64_t>(request.prompt.size()) + answer);
+    // Of two steps under way, the second may be of no use to it.
+    client.work =
+        Bench::max_under_way * request.n * (static_cast<int64_t>(request.prompt.size()) + answer);
     client.last_turn = turns_ + client.work;
     // The most urgent advances in every turn. Who is overtaken waits for the newcomer's work, and
     // for that of all before it again, which may have been preempted.
@@ -198,6 +206,10 @@ class Simulation {
     EXPECT_GT(stats.preemptions, 50);
     EXPECT_GT(stats.evictions, 50);
     EXPECT_GT(stats.failed_steps, 10);
+    if (Bench::max_under_way > 1) {
+      EXPECT_GT(bench_.session->num_followed, stats.steps / 3);
+      EXPECT_GT(bench_.session->num_left_undecided, 1000);
+    }
     EXPECT_GT(stats.prefix_hit_tokens, stats.prefix_query_tokens / 20);
   }
 
@@ -207,7 +219,10 @@ class Simulation {
   int64_t turns_ = 0, arrived_ = 0, answers_ = 0;
 };
 
-TEST(Simulation, AMillionRandomEventsBreakNoPromise) {
+class Promises : public StepsUnderWay {};
+TKM_TEST_STEPS_UNDER_WAY(Promises);
+
+TEST_P(Promises, HoldThroughAMillionRandomEvents) {
   Simulation(1).run(1000000);
 }
 

@@ -31,12 +31,12 @@ BatchLimits batch_limits(const ExecutorOptions& options, const runtime::SessionI
 StepLoop::StepLoop(std::unique_ptr<runtime::Session> session,
                    const ExecutorOptions& options,
                    std::shared_ptr<Inbox> inbox)
-    : session_(std::move(session)),
-      options_(options),
+    : options_(options),
+      pipeline_(std::move(session), options_, stats_),
       inbox_(std::move(inbox)),
-      batch_limits_(batch_limits(options, session_->info())),
-      capacity_(capacity_limits(options, session_->info())),
-      cache_(session_->info().num_pages, {options.prefix_reuse, options.prefix_hash_bits}) {
+      batch_limits_(batch_limits(options, pipeline_.info())),
+      capacity_(capacity_limits(options, pipeline_.info())),
+      cache_(pipeline_.info().num_pages, {options.prefix_reuse, options.prefix_hash_bits}) {
   publish();
 }
 
@@ -56,25 +56,44 @@ void StepLoop::run() {
   }
   take_arrivals();
   for (auto& request : active_) end(*request, FinishReason::kCancelled);
+  pipeline_.clear();
   forget_finished();
 }
 
 bool StepLoop::turn() {
   const TimePoint start = now();
+  const int64_t steps = stats_.steps;
   const bool cancels = take_arrivals();
   end_cancelled(cancels);
-  if (!lost()) {
-    schedule();
-    std::erase_if(chunks_, [&](const Chunk& chunk) { return !get_pages(chunk); });
-    if (!chunks_.empty()) {
-      run_step(chunks_);
-      take_forked();
-      stats_.turn_seconds += seconds(start, now());
-    }
-  }
+  if (!lost()) advance();
   if (lost()) fail_all(*failure_);
+  if (stats_.steps > steps) stats_.turn_seconds += seconds(start, now());
   forget_finished();
-  return !active_.empty();
+  return !active_.empty() || !pipeline_.empty();
+}
+
+void StepLoop::advance() {
+  const bool launched = launch_next();
+  // While another step may be launched, the one under way has time.
+  if (!pipeline_.empty() && !(launched && pipeline_.may_launch())) finish_oldest();
+  take_forked();
+}
+
+bool StepLoop::launch_next() {
+  if (!pipeline_.may_launch() || !schedule()) return false;
+  std::erase_if(chunks_, [&](const Chunk& chunk) { return !get_pages(chunk); });
+  if (chunks_.empty()) return false;
+  std::vector<Part> parts = parts_of(chunks_);
+  const auto launched = pipeline_.launch(parts);
+  if (launched.ok()) return true;
+  if (launched.error().code == ErrorCode::kDevice) {
+    lose_device(launched.error());
+  } else if (pipeline_.empty()) {
+    try_in_halves(parts, launched.error());
+  } else {  // It is tried again when the step under way is done.
+    for (const Part& part : parts) part.request->trim(cache_);
+  }
+  return false;
 }
 
 bool StepLoop::take_arrivals() {
@@ -119,25 +138,39 @@ void StepLoop::end_cancelled(bool cancels) {
   forget_finished();
 }
 
-void StepLoop::schedule() {
+bool StepLoop::plan_capacity() {
   capacity_.begin();
-  demands_.assign(active_.size(), {});
+  verdicts_.assign(active_.size(), CapacityPlan::Verdict::kWaits);
   for (size_t i = 0; i < active_.size(); ++i) {
     ActiveRequest& request = *active_[i];
     if (!request.running() && !capacity_.admitting()) continue;
-    const auto verdict = capacity_.next(request.demand(cache_));
-    if (verdict == CapacityPlan::Verdict::kPreempted) {
+    verdicts_[i] = capacity_.next(request.demand(cache_));
+    // The step under way may end somebody and leave room.
+    if (verdicts_[i] == CapacityPlan::Verdict::kPreempted && !pipeline_.empty()) return false;
+  }
+  return true;
+}
+
+bool StepLoop::schedule() {
+  if (!plan_capacity()) return false;
+  demands_.assign(active_.size(), {});
+  for (size_t i = 0; i < active_.size(); ++i) {
+    ActiveRequest& request = *active_[i];
+    if (verdicts_[i] == CapacityPlan::Verdict::kPreempted) {
       request.preempt(cache_);
       ++inbox_->waiting;
       ++stats_.preemptions;
     }
-    if (verdict != CapacityPlan::Verdict::kRuns) continue;
+    if (verdicts_[i] != CapacityPlan::Verdict::kRuns) continue;
     if (!request.running()) admit(request);
     stats_.prefix_hit_tokens += request.adopt(cache_);
     demands_[i] = request.demand(cache_);
   }
   plan_batch(demands_, batch_limits_, chunks_);
-  TKM_CHECK(chunks_.empty() == active_.empty(), "{} requests and none can run", active_.size());
+  TKM_CHECK(!chunks_.empty() || active_.empty() || !pipeline_.empty(),
+            "{} requests and none can run",
+            active_.size());
+  return true;
 }
 
 void StepLoop::admit(ActiveRequest& request) {
@@ -165,101 +198,100 @@ bool StepLoop::get_pages(const Chunk& chunk) {
   }
 }
 
-void StepLoop::run_step(std::span<const Chunk> chunks) {
-  if (lost()) return;
-  build_step(chunks);
-  auto output = try_step(chunks);
-  if (output.ok()) return hand_out(chunks, output->samples);
-  ++stats_.failed_steps;
+std::vector<Part> StepLoop::parts_of(std::span<const Chunk> chunks) const {
+  std::vector<Part> parts;
+  parts.reserve(chunks.size());
+  for (const Chunk& chunk : chunks)
+    parts.push_back({active_[chunk.index], chunk.num_tokens, chunk.num_rows, chunk.samples});
+  return parts;
+}
+
+void StepLoop::finish_oldest() {
+  auto [parts, output] = pipeline_.finish();
+  if (output.ok()) return hand_out(parts, output->samples);
   if (output.error().code == ErrorCode::kDevice) return lose_device(output.error());
-  if (chunks.size() == 1) return fail(*active_[chunks[0].index], output.error());
+  // What was launched since is worth nothing; it may even be what failed.
+  const bool alone = pipeline_.empty();
+  auto rewind = [&](std::vector<Part>& all) {
+    std::erase_if(all, [](const Part& part) { return !part.request || part.request->finished(); });
+    for (Part& part : all) part.request->rewind(cache_);
+  };
+  rewind(parts);
+  while (!pipeline_.empty()) {
+    auto [dropped, ignored] = pipeline_.finish();
+    if (!ignored.ok() && ignored.error().code == ErrorCode::kDevice)
+      return lose_device(ignored.error());
+    rewind(dropped);
+  }
+  if (alone) {
+    try_in_halves(parts, output.error());
+  } else {
+    run_alone(std::move(parts));
+  }
+}
+
+void StepLoop::run_alone(std::vector<Part> parts) {
+  if (lost() || parts.empty()) return;
+  for (const Part& part : parts) part.request->grow(part.num_tokens, cache_);
+  const auto launched = pipeline_.launch(parts);
+  if (launched.ok()) return finish_oldest();
+  if (launched.error().code == ErrorCode::kDevice) return lose_device(launched.error());
+  try_in_halves(parts, launched.error());
+}
+
+void StepLoop::try_in_halves(std::span<const Part> parts, const Error& error) {
+  if (parts.empty()) return;
+  if (parts.size() == 1) return fail(*parts[0].request, error);
   base::log_warn("executor: a step of {} requests failed and is tried in halves: {}",
-                 chunks.size(),
-                 output.error().text());
-  run_step(chunks.first(chunks.size() / 2));
-  run_step(chunks.subspan(chunks.size() / 2));
+                 parts.size(),
+                 error.text());
+  const size_t half = parts.size() / 2;
+  run_alone({parts.begin(), parts.begin() + static_cast<ptrdiff_t>(half)});
+  run_alone({parts.begin() + static_cast<ptrdiff_t>(half), parts.end()});
 }
 
 void StepLoop::lose_device(const Error& error) {
   base::log_warn("executor: the device is lost, every request ends: {}", error.text());
   failure_ = error;
+  pipeline_.clear();
   inbox_->fail(error);  // Before any stream ends with it.
 }
 
-void StepLoop::build_step(std::span<const Chunk> chunks) {
-  for (auto* rows : {&token_ids_, &positions_, &logit_rows_}) rows->clear();
-  sequences_.clear();
-  samples_.clear();
-  for (const Chunk& chunk : chunks) {
-    const ActiveRequest& request = *active_[chunk.index];
-    const int64_t first = request.num_cached(), end = first + chunk.num_tokens;
-    sequences_.push_back({static_cast<int32_t>(token_ids_.size()),
-                          chunk.num_tokens,
-                          static_cast<int32_t>(first),
-                          request.pages()});
-    // The rows that ask for logits are consecutive, up to the last one or the one before it.
-    const Demand& demand = demands_[chunk.index];
-    for (int64_t i = first; i < end; ++i) {
-      const bool scores = i >= demand.first_scored && i < demand.end_scored;
-      if (scores || (chunk.samples && i + 1 == end)) {
-        samples_.push_back(
-            {static_cast<int32_t>(logit_rows_.size()), request.sample_context(i + 1)});
-        logit_rows_.push_back(static_cast<int32_t>(token_ids_.size()));
-      }
-      token_ids_.push_back(request.tokens()[i]);
-      positions_.push_back(static_cast<int32_t>(i));
-    }
-  }
-}
-
-Result<runtime::StepOutput> StepLoop::try_step(std::span<const Chunk> chunks) {
-  const TimePoint start = now();
-  Result<runtime::StepOutput> output = base::internal_error("the step did not run");
-  try {
-    for (const Chunk& chunk : chunks) {
-      TKM_CHECK(!faulty(Fault::kStep, *active_[chunk.index]), "injected: step");
-    }
-    output = session_->step({token_ids_, positions_, sequences_, logit_rows_, samples_});
-    TKM_CHECK(!output.ok() || output->samples.size() == samples_.size(),
-              "{} rows were to be sampled, {} were",
-              samples_.size(),
-              output->samples.size());
-  } catch (const std::exception& failure) {
-    output = base::internal_error(failure.what());
-  }
-  stats_.last_step_seconds = seconds(start, now());
-  stats_.step_seconds += stats_.last_step_seconds;
-  ++stats_.steps;
-  return output;
-}
-
-void StepLoop::hand_out(std::span<const Chunk> chunks,
-                        std::span<Result<runtime::Sampled>> sampled) {
+void StepLoop::hand_out(std::span<const Part> parts, std::span<Result<runtime::Sampled>> sampled) {
   const TimePoint time = now();
-  for (const Chunk& chunk : chunks) {
-    ActiveRequest& request = *active_[chunk.index];
+  for (const Part& part : parts) {
+    const auto own = sampled.first(part.num_rows);
+    sampled = sampled.subspan(part.num_rows);
+    // Who has ended since has no use for it.
+    if (!part.request || part.request->finished()) continue;
     try {
-      hand_out(chunk, sampled.first(chunk.num_rows), time);
+      hand_out(part, own, time);
     } catch (const std::exception& failure) {
-      if (!request.finished()) fail(request, base::internal_error(failure.what()));
+      if (!part.request->finished()) fail(*part.request, base::internal_error(failure.what()));
     }
-    sampled = sampled.subspan(chunk.num_rows);
   }
 }
 
-void StepLoop::hand_out(const Chunk& chunk,
+void StepLoop::hand_out(const Part& part,
                         std::span<Result<runtime::Sampled>> sampled,
                         TimePoint time) {
-  ActiveRequest& request = *active_[chunk.index];
-  stats_.prompt_tokens += request.decoding() ? 0 : chunk.num_tokens;
+  ActiveRequest& request = *part.request;
   for (auto& result : sampled) {
     if (faulty(Fault::kRow, request)) result = base::internal_error("injected: row");
     if (!result.ok()) return fail(request, result.error());
   }
-  for (auto& score : sampled.first(sampled.size() - chunk.samples))
+  // The last token is computed again for one that is to be chosen again.
+  const bool undecided = part.samples && (*sampled.back()).token == runtime::kUndecided;
+  const int32_t num_tokens = part.num_tokens - undecided;
+  stats_.prompt_tokens += request.decoding() ? 0 : num_tokens;
+  for (auto& score : sampled.first(sampled.size() - part.samples))
     request.scored(std::move(*score));
-  request.computed(chunk.num_tokens, time, cache_);
-  if (!chunk.samples) return;
+  request.computed(num_tokens, time, cache_);
+  if (!part.samples) return;
+  if (undecided) {
+    pipeline_.drop(request);
+    return request.undecided(cache_);
+  }
   request.fork(forked_);
   ++stats_.output_tokens;
   TKM_CHECK(!faulty(Fault::kText, request), "injected: text");
@@ -321,10 +353,15 @@ void StepLoop::check_invariants() const {
     }
     TKM_CHECK(
         request->running() || pages.empty(), "a request that waits holds {} pages", pages.size());
-    TKM_CHECK(pages_for(request->num_cached()) <= static_cast<int64_t>(pages.size()),
+    TKM_CHECK(pages_for(request->num_computed()) == static_cast<int64_t>(pages.size()),
               "{} tokens in {} pages",
-              request->num_cached(),
+              request->num_computed(),
               pages.size());
+    const int64_t under_way = request->num_computed() - request->num_cached();
+    TKM_CHECK(under_way == pipeline_.tokens_under_way(*request),
+              "{} tokens under way, {} in the steps that are",
+              under_way,
+              pipeline_.tokens_under_way(*request));
   }
   for (int32_t page = 0; page < cache_.num_pages(); ++page) {
     TKM_CHECK(holders[page] == cache_.references(page),

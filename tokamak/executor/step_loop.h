@@ -9,15 +9,16 @@
 #include "tokamak/executor/active_request.h"
 #include "tokamak/executor/inbox.h"
 #include "tokamak/executor/options.h"
-#include "tokamak/runtime/session.h"
+#include "tokamak/executor/step_pipeline.h"
 
 namespace tokamak::executor {
 
 /// Owns the session and all requests. One thread calls run() (or turn(), in tests and simulations);
-/// it alone touches requests, pages and session. An error of a row fails its request; a step that
-/// fails is tried again in halves, until the requests that make it fail are found and failed; the
-/// loop goes on. A lost device (ErrorCode::kDevice) fails all requests, those that come later, too.
-/// docs/contracts/step_loop.md has the details.
+/// it alone touches requests, pages and session. A turn launches the next step before it waits for
+/// the one under way, unless what comes next depends on what that one says. An error of a row fails
+/// its request; a step that fails is tried again in halves, until the requests that make it fail
+/// are found and failed; the loop goes on. A lost device (ErrorCode::kDevice) fails all requests,
+/// those that come later, too. docs/contracts/step_loop.md has the details.
 class StepLoop {
  public:
   /// `options` are valid for the session. `inbox` is shared with streams, which may outlive the
@@ -30,7 +31,7 @@ class StepLoop {
   /// Turns, and sleeps when there is nothing to do, until the inbox is stopped; then cancels what
   /// is left.
   void run();
-  /// One turn. False if there was no step to run.
+  /// One turn. False if there is nothing left to do.
   bool turn();
 
   /// From any thread.
@@ -44,14 +45,18 @@ class StepLoop {
   void take_forked();
   void insert(std::vector<std::unique_ptr<ActiveRequest>>& requests);
   void end_cancelled(bool cancels);
-  void schedule();
+  void advance();
+  bool launch_next();
+  bool plan_capacity();
+  bool schedule();
   void admit(ActiveRequest& request);
   bool get_pages(const Chunk& chunk);
-  void run_step(std::span<const Chunk> chunks);
-  void build_step(std::span<const Chunk> chunks);
-  Result<runtime::StepOutput> try_step(std::span<const Chunk> chunks);
-  void hand_out(std::span<const Chunk> chunks, std::span<Result<runtime::Sampled>> sampled);
-  void hand_out(const Chunk& chunk, std::span<Result<runtime::Sampled>> sampled, TimePoint time);
+  std::vector<Part> parts_of(std::span<const Chunk> chunks) const;
+  void finish_oldest();
+  void run_alone(std::vector<Part> parts);
+  void try_in_halves(std::span<const Part> parts, const Error& error);
+  void hand_out(std::span<const Part> parts, std::span<Result<runtime::Sampled>> sampled);
+  void hand_out(const Part& part, std::span<Result<runtime::Sampled>> sampled, TimePoint time);
   void lose_device(const Error& error);
   bool lost() const { return failure_.has_value(); }
   bool faulty(Fault fault, const ActiveRequest& request) const;
@@ -62,26 +67,24 @@ class StepLoop {
   void publish();
   TimePoint now() const { return options_.now(); }
 
-  const std::unique_ptr<runtime::Session> session_;
   const ExecutorOptions options_;
+  ExecutorStats stats_;  // Of the loop's thread; published_ is the copy for others.
+  StepPipeline pipeline_;
   const std::shared_ptr<Inbox> inbox_;
   const BatchLimits batch_limits_;
   CapacityPlan capacity_;
   KvCache cache_;
 
-  std::vector<std::unique_ptr<ActiveRequest>> active_;  // Most urgent first; none is finished.
+  std::vector<std::shared_ptr<ActiveRequest>> active_;  // Most urgent first; none is finished.
   std::vector<std::unique_ptr<ActiveRequest>> arrivals_, forked_;
   std::optional<TimePoint> next_deadline_;  // No request expires before.
   std::optional<Error> failure_;            // The device is lost.
 
   // The step at hand; members for their memory.
+  std::vector<CapacityPlan::Verdict> verdicts_;
   std::vector<Demand> demands_;
   std::vector<Chunk> chunks_;
-  std::vector<int32_t> token_ids_, positions_, logit_rows_;
-  std::vector<op::SequenceSpan> sequences_;
-  std::vector<runtime::SampleRow> samples_;
 
-  ExecutorStats stats_;  // Of the loop's thread; published_ is the copy for others.
   mutable std::mutex published_mutex_;
   ExecutorStats published_;
 };

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the host does for one token of one stream, from submit to the token in the client's hands,
 // with a model that takes no time and waits until every token of the step before was taken, as a
-// slow one would find them: schedule, build the step, make text, look for stops, hand over, wake
-// the client, take out. Run it in the root of the repository, bound to one core:
+// slow one would find them, with one step under way or two: schedule, build the step, make text,
+// look for stops, hand over, wake the client, take out. Run it in the root of the repository, bound
+// to one core:
 //   taskset -c 0 executor_bench
 // us_per_token is the CPU time of all threads.
 #include <condition_variable>
@@ -38,14 +39,18 @@ class Pace {
   int64_t open_ = 0;
 };
 
-std::unique_ptr<BenchSession> paced_session(int64_t sequences, int64_t vocab_size, Pace& pace) {
+std::unique_ptr<BenchSession> paced_session(int64_t sequences,
+                                            int64_t vocab_size,
+                                            int64_t under_way,
+                                            Pace& pace) {
   auto session =
       std::make_unique<BenchSession>(runtime::SessionInfo{.vocab_size = vocab_size,
                                                           .max_seq_len = 4096,
                                                           .max_step_tokens = 2 * sequences,
                                                           .max_step_rows = sequences,
                                                           .max_sequences = sequences,
-                                                          .num_pages = sequences * 64});
+                                                          .num_pages = sequences * 64,
+                                                          .max_under_way = under_way});
   session->before = [&pace] { pace.wait(); };
   session->after = [&pace](int64_t tokens) { pace.said(tokens); };
   return session;
@@ -101,8 +106,8 @@ void streams(benchmark::State& state) {
   auto tokenizer = text::Tokenizer::load("models/storyteller");
   if (!tokenizer.ok()) return state.SkipWithError(tokenizer.error().text().c_str());
   Pace pace;
-  auto executor =
-      *Executor::start(paced_session(count, (*tokenizer)->vocab_size(), pace), *tokenizer);
+  auto executor = *Executor::start(
+      paced_session(count, (*tokenizer)->vocab_size(), state.range(2), pace), *tokenizer);
   Request request;
   for (int32_t i = 0; i < 50; ++i) request.prompt.push_back(i * 31);
   request.sampling.max_tokens = 500;
@@ -115,11 +120,15 @@ void streams(benchmark::State& state) {
   state.counters["us_per_token"] = 1e6 * cpu / tokens;
 }
 BENCHMARK(streams)
-    ->ArgNames({"streams", "stops"})
-    ->Args({1, 0})
-    ->Args({64, 0})
-    ->Args({256, 0})
-    ->Args({256, 1})
+    ->ArgNames({"streams", "stops", "steps"})
+    ->Args({1, 0, 1})
+    ->Args({1, 0, 2})
+    ->Args({64, 0, 1})
+    ->Args({64, 0, 2})
+    ->Args({256, 0, 1})
+    ->Args({256, 0, 2})
+    ->Args({256, 1, 1})
+    ->Args({256, 1, 2})
     ->UseRealTime()
     ->Unit(benchmark::kMillisecond);
 

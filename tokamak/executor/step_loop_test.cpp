@@ -13,13 +13,16 @@ namespace {
 
 using std::chrono::seconds;
 
-TEST(StepLoop, APromptIsComputedInChunksWhileOthersAnswer) {
+class Loop : public StepsUnderWay {};
+TKM_TEST_STEPS_UNDER_WAY(Loop);
+
+TEST_P(Loop, APromptIsComputedInChunksWhileOthersAnswer) {
   Bench bench;
   auto talking = bench.submit(request_of(prompt_of(5, 1), 50));
   bench.turn();
   EXPECT_EQ(talking->next(seconds(0))->tokens.size(), 1u);
   auto long_prompt = bench.submit(request_of(prompt_of(200, 2), 4));
-  for (int i = 0; i < 2; ++i) {
+  for (int i = 0; i < 1 + GetParam(); ++i) {
     bench.turn();
     EXPECT_EQ(talking->next(seconds(0))->tokens.size(), 1u) << "the answer goes on in each step";
     EXPECT_TRUE(long_prompt->next(seconds(0))->tokens.empty());
@@ -32,7 +35,7 @@ TEST(StepLoop, APromptIsComputedInChunksWhileOthersAnswer) {
   EXPECT_EQ(bench.stats().output_tokens, 54);
 }
 
-TEST(StepLoop, WhenPagesRunOutTheYoungestIsPreemptedAndItsAnswerIsTheSame) {
+TEST_P(Loop, WhenPagesRunOutTheYoungestIsPreemptedAndItsAnswerIsTheSame) {
   Bench bench;
   // Six requests that grow to 4 pages each, in 12 pages.
   std::vector<std::shared_ptr<TokenStream>> streams;
@@ -52,7 +55,7 @@ TEST(StepLoop, WhenPagesRunOutTheYoungestIsPreemptedAndItsAnswerIsTheSame) {
   }
 }
 
-TEST(StepLoop, PriorityGoesFirstButNobodyWaitsForever) {
+TEST_P(Loop, PriorityGoesFirstButNobodyWaitsForever) {
   ExecutorOptions options;
   options.max_running = 1;
   Bench bench(kSmall, options);
@@ -62,7 +65,7 @@ TEST(StepLoop, PriorityGoesFirstButNobodyWaitsForever) {
   Request urgent = request_of({3}, 1);
   urgent.priority = 1;
   auto high = bench.submit(urgent);
-  bench.turn();
+  bench.turn(GetParam());
   EXPECT_TRUE(high->next(seconds(0))->finish) << "it takes the place of the one that runs";
   EXPECT_FALSE(low->next(seconds(0))->finish);
   // Ten seconds later, a request of priority 1 is no better than one that came ten seconds before.
@@ -74,7 +77,7 @@ TEST(StepLoop, PriorityGoesFirstButNobodyWaitsForever) {
   EXPECT_FALSE(late->next(seconds(0))->finish);
 }
 
-TEST(StepLoop, CancelEndsARequestInEveryState) {
+TEST_P(Loop, CancelEndsARequestInEveryState) {
   ExecutorOptions options;
   options.max_running = 1;
   Bench bench(kSmall, options);
@@ -85,7 +88,7 @@ TEST(StepLoop, CancelEndsARequestInEveryState) {
   auto never_seen = bench.submit(request_of({1}, 10));
   never_seen->cancel();
   prefilling->cancel();
-  bench.turn();
+  bench.turn(GetParam());
   EXPECT_EQ(collect(*prefilling).finish->reason, FinishReason::kCancelled);
   EXPECT_EQ(collect(*never_seen).finish->reason, FinishReason::kCancelled);
   auto part = queued->next(seconds(0));
@@ -98,7 +101,7 @@ TEST(StepLoop, CancelEndsARequestInEveryState) {
   EXPECT_FALSE(queued->next()) << "nothing follows the last response";
 }
 
-TEST(StepLoop, DestroyingTheStreamFreesThePagesWithinOneTurn) {
+TEST_P(Loop, DestroyingTheStreamFreesThePagesWithinOneTurn) {
   Bench bench;
   auto stream = bench.submit(request_of(prompt_of(90, 1), 100));
   bench.turn(3);
@@ -109,7 +112,7 @@ TEST(StepLoop, DestroyingTheStreamFreesThePagesWithinOneTurn) {
   EXPECT_EQ(bench.stats().finished[static_cast<size_t>(FinishReason::kCancelled)], 1);
 }
 
-TEST(StepLoop, ADeadlineEndsRunningAndWaitingRequests) {
+TEST_P(Loop, ADeadlineEndsRunningAndWaitingRequests) {
   ExecutorOptions options;
   options.max_running = 1;
   Bench bench(kSmall, options);
@@ -131,7 +134,7 @@ TEST(StepLoop, ADeadlineEndsRunningAndWaitingRequests) {
   EXPECT_EQ(collect(*patient).finish->reason, FinishReason::kLength);
 }
 
-TEST(StepLoop, TimingHoldsTheStationsOfARequest) {
+TEST_P(Loop, TimingHoldsTheStationsOfARequest) {
   Bench bench;
   const TimePoint start = bench.time;
   bench.session->on_step = [&](const runtime::Step&) -> Result<void> {
@@ -144,13 +147,13 @@ TEST(StepLoop, TimingHoldsTheStationsOfARequest) {
   const Timing timing = collect(*stream).finish->timing;
   EXPECT_EQ(timing.arrival, start);
   EXPECT_EQ(timing.admission, start + seconds(5));
-  EXPECT_EQ(timing.first_token, start + seconds(6));
+  EXPECT_EQ(timing.first_token, start + seconds(5 + GetParam()));
   EXPECT_EQ(timing.last_token, start + seconds(8));
   EXPECT_EQ(timing.finish, start + seconds(8));
   EXPECT_DOUBLE_EQ(bench.stats().step_seconds, 3);
 }
 
-TEST(StepLoop, AnErrorOfARowFailsItsRequestAlone) {
+TEST_P(Loop, AnErrorOfARowFailsItsRequestAlone) {
   Bench bench;
   auto good = bench.submit(request_of({1}, 5));
   auto bad = bench.submit(request_of({2}, 5));
@@ -169,16 +172,15 @@ TEST(StepLoop, AnErrorOfARowFailsItsRequestAlone) {
   EXPECT_EQ(collect(*good).tokens, FakeSession::answer({1}, 5, kVocab));
 }
 
-TEST(StepLoop, AnErrorOfAStepFailsTheRequestsInItAndNoOther) {
+TEST_P(Loop, AnErrorOfAStepFailsTheRequestsInItAndNoOther) {
   for (bool throws : {false, true}) {
     ExecutorOptions options;
     options.max_running = 1;
     Bench bench(kSmall, options);
     auto bad = bench.submit(request_of({1}, 5));
     auto good = bench.submit(request_of({2}, 5));
-    bench.session->on_step = [&](const runtime::Step&) -> Result<void> {
-      if (bench.session->num_steps != 2) return {};
-      bench.session->on_step = {};
+    bench.session->on_step = [&](const runtime::Step& step) -> Result<void> {
+      if (bench.session->num_steps < 2 || step.samples[0].context.prompt[0] != 1) return {};
       if (throws) throw base::CheckFailure("pages in range");
       return base::invalid("a table of pages is too short");
     };
@@ -202,7 +204,7 @@ class BrokenTokenizer : public FakeTokenizer {
   }
 };
 
-TEST(StepLoop, AFailureWhileTextIsMadeFailsItsRequestAlone) {
+TEST_P(Loop, AFailureWhileTextIsMadeFailsItsRequestAlone) {
   Bench bench;
   bench.tokenizer = std::make_shared<BrokenTokenizer>(std::vector<std::string>(kVocab, "x"));
   auto good = bench.submit(request_of({1}, 5));
@@ -217,7 +219,7 @@ TEST(StepLoop, AFailureWhileTextIsMadeFailsItsRequestAlone) {
   EXPECT_EQ(collect(*good).text, "xxxxx");
 }
 
-TEST(StepLoop, LogprobsComeWithTheirTokens) {
+TEST_P(Loop, LogprobsComeWithTheirTokens) {
   Bench bench;
   Request request = request_of({1}, 3);
   request.sampling.logprobs = 1;
@@ -236,7 +238,7 @@ TEST(StepLoop, LogprobsComeWithTheirTokens) {
   EXPECT_EQ(all.logprobs[2].top[0].token, 4);
 }
 
-TEST(StepLoop, RunsNoMoreThanEveryLimitAllows) {
+TEST_P(Loop, RunsNoMoreThanEveryLimitAllows) {
   runtime::SessionInfo info = kSmall;
   info.max_step_rows = 3;
   info.max_sequences = 5;
