@@ -61,8 +61,7 @@ Result<Run> run_once(SequenceRunner& runner,
   TKM_RETURN_IF_ERROR(runner.append_greedy(prompt, next));
   run.ttft_ms = milliseconds_since(begin);
   begin = SteadyClock::now();
-  for (int64_t i = 1; i < options.output_len; ++i)
-    TKM_RETURN_IF_ERROR(runner.append_greedy(next, next));
+  TKM_RETURN_IF_ERROR(runner.decode_greedy(options.output_len - 1, next));
   run.tpot_ms = options.output_len > 1
                     ? milliseconds_since(begin) / static_cast<double>(options.output_len - 1)
                     : 0;

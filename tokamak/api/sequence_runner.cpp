@@ -4,6 +4,14 @@
 #include <algorithm>
 
 namespace tokamak::api {
+namespace {
+
+runtime::SampleRow greedy_row(size_t row) {
+  static const runtime::SamplingParams kGreedy{.temperature = 0};
+  return {static_cast<int32_t>(row), {.params = &kGreedy}};
+}
+
+}  // namespace
 
 Result<SequenceRunner> SequenceRunner::make(runtime::Session& session,
                                             int64_t batch,
@@ -79,10 +87,8 @@ Result<void> SequenceRunner::chunk(std::span<const int32_t> tokens,
       positions.push_back(static_cast<int32_t>(length_ + i));
     }
   }
-  static const runtime::SamplingParams kGreedy{.temperature = 0};
   std::vector<runtime::SampleRow> samples;
-  for (size_t r = 0; r < rows.size() && !sinks.next.empty(); ++r)
-    samples.push_back({static_cast<int32_t>(r), {.params = &kGreedy}});
+  for (size_t r = 0; r < rows.size() && !sinks.next.empty(); ++r) samples.push_back(greedy_row(r));
   TKM_ASSIGN(runtime::StepOutput out,
              session_->step({.token_ids = ids,
                              .positions = positions,
@@ -99,6 +105,56 @@ Result<void> SequenceRunner::chunk(std::span<const int32_t> tokens,
   for (size_t r = 0; r < rows.size() && sinks.row; ++r)
     sinks.row(rows[r] / count, length_ + rows[r] % count, {logits + r * vocab, vocab});
   length_ += count;
+  return {};
+}
+
+Result<void> SequenceRunner::decode_greedy(int64_t count, std::span<int32_t> next) {
+  if (length_ + count > max_tokens_)
+    return base::invalid(
+        fmt::format("{} tokens after {} pass the limit of {}", count, length_, max_tokens_));
+  std::vector<int32_t> tokens(next.begin(), next.end());
+  int64_t under_way = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    TKM_RETURN_IF_ERROR(launch_decode(tokens));
+    if (++under_way == session_->info().max_under_way) {
+      TKM_RETURN_IF_ERROR(finish_decode(next));
+      --under_way;
+    }
+    for (int64_t s = 0; s < batch_; ++s) {
+      auto at = static_cast<size_t>(s);
+      tokens[at] = under_way > 0 ? runtime::unknown_token(static_cast<int32_t>(s)) : next[at];
+    }
+  }
+  for (; under_way > 0; --under_way) TKM_RETURN_IF_ERROR(finish_decode(next));
+  return {};
+}
+
+Result<void> SequenceRunner::launch_decode(std::span<const int32_t> tokens) {
+  std::vector<int32_t> positions(tokens.size(), static_cast<int32_t>(length_)), rows;
+  std::vector<op::SequenceSpan> sequences;
+  std::vector<runtime::SampleRow> samples;
+  for (int32_t s = 0; s < static_cast<int32_t>(batch_); ++s) {
+    sequences.push_back({s, 1, static_cast<int32_t>(length_), pages_[static_cast<size_t>(s)]});
+    samples.push_back(greedy_row(rows.size()));
+    rows.push_back(s);
+  }
+  ++length_;
+  return session_->launch({.token_ids = tokens,
+                           .positions = positions,
+                           .sequences = sequences,
+                           .logit_rows = rows,
+                           .samples = samples});
+}
+
+Result<void> SequenceRunner::finish_decode(std::span<int32_t> next) {
+  TKM_ASSIGN(runtime::StepOutput out, session_->finish());
+  for (size_t s = 0; s < out.samples.size(); ++s) {
+    if (!out.samples[s].ok()) return out.samples[s].error();
+    next[s] = out.samples[s]->token;
+    if (next[s] == runtime::kUndecided)
+      return base::internal_error(
+          fmt::format("no token can be chosen for sequence {} of {} tokens", s, length_ - 1));
+  }
   return {};
 }
 

@@ -30,6 +30,9 @@ class SequenceRunner {
   /// Appends likewise; next[s] becomes the most probable token after sequence s, chosen where the
   /// logits lie. `next` may be `tokens`.
   Result<void> append_greedy(std::span<const int32_t> tokens, std::span<int32_t> next);
+  /// `count` times append_greedy(next, next), but where the session can, a step is launched before
+  /// the tokens of the one before it are known.
+  Result<void> decode_greedy(int64_t count, std::span<int32_t> next);
 
  private:
   SequenceRunner(runtime::Session& session, int64_t batch) : session_(&session), batch_(batch) {}
@@ -45,6 +48,8 @@ class SequenceRunner {
                      int64_t begin,
                      int64_t count,
                      const Sinks& sinks);
+  Result<void> launch_decode(std::span<const int32_t> tokens);
+  Result<void> finish_decode(std::span<int32_t> next);
 
   runtime::Session* session_;
   int64_t batch_;

@@ -18,7 +18,7 @@ struct ThroughputFlags {
   ModelOptions model;
   SessionFlags session;
   api::ThroughputOptions options;
-  bool json = false;
+  bool overlap = true, json = false;
 };
 
 struct KernelsFlags {
@@ -154,6 +154,7 @@ Result<int> run_throughput(const ThroughputFlags& flags) {
   TKM_ASSIGN(options.build, flags.model.build_options());
   options.session = flags.session.options;
   options.executor.max_queue = std::max<int64_t>(1024, flags.options.concurrency);
+  options.executor.overlap = flags.overlap;
   TKM_ASSIGN(std::unique_ptr<api::Llm> llm, api::Llm::open(flags.model.model, options));
   TKM_ASSIGN(api::ThroughputReport r,
              api::bench_throughput(*llm, flags.options, options.build.progress));
@@ -257,6 +258,7 @@ void add_bench(CLI::App& app) {
   verb->add_option(
           "--vary", throughput->options.vary, "Lengths are drawn from [len (1 - vary), len]")
       ->capture_default_str();
+  add_overlap_flag(*verb, throughput->overlap);
   verb->add_flag("--json", throughput->json, "Print the report as JSON");
 
   add_bench_serve(*bench);

@@ -99,6 +99,13 @@ void SessionFlags::add_to(CLI::App& app) {
       "free (0.9)");
 }
 
+void add_overlap_flag(CLI::App& app, bool& overlap) {
+  app.add_flag("!--no-overlap",
+               overlap,
+               "Launch a step only when the tokens of the one before it are known; answers are the "
+               "same, for finding faults");
+}
+
 Result<void> parse_memory(const std::string& text, runtime::SessionOptions& options) {
   const char *begin = text.data(), *end = begin + text.size();
   double number = 0;

@@ -58,6 +58,9 @@ struct SessionFlags {
   void add_to(CLI::App& app);
 };
 
+/// --no-overlap, which sets ExecutorOptions::overlap to false.
+void add_overlap_flag(CLI::App& app, bool& overlap);
+
 /// "20GiB", "20GB" or "21474836480" to bytes in options.memory_bytes, "0.9" to
 /// options.memory_share. Errors: invalid.
 Result<void> parse_memory(const std::string& text, runtime::SessionOptions& options);

@@ -149,6 +149,7 @@ void add_executor_options(CLI::App& verb, executor::ExecutorOptions& o) {
                   o.priority_seconds,
                   "How much earlier one step of priority makes a request")
       ->capture_default_str();
+  add_overlap_flag(verb, o.overlap);
 }
 
 }  // namespace

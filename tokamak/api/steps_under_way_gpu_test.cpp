@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+// Steps that are launched before the tokens of the step before them are known, against the same
+// steps one after the other: the same kernels run on the same numbers, so that every token is
+// equal.
+#include <random>
+
+#include <gtest/gtest.h>
+
+#include "tokamak/api/sequence_runner_test.h"
+
+namespace tokamak::api {
+namespace {
+
+constexpr int64_t kSequencePages = 4;
+
+struct Sequence {
+  std::vector<int32_t> tokens;  ///< Known ones.
+  runtime::SamplingParams params;
+  std::vector<int32_t> pages = {};
+  int64_t num_computed = 0;
+  int32_t row = -1;                       ///< Of the step under way that samples its next token.
+  std::optional<int64_t> undecided = {};  ///< The first token that was; those behind it are void.
+};
+
+/// Half of them greedy, the others of every kind that the device draws.
+std::vector<Sequence> sequences(int64_t count, int64_t vocab) {
+  std::vector<Sequence> out;
+  for (int64_t s = 0; s < count; ++s) {
+    Sequence sequence;
+    for (int64_t i = 0; i < 3 + 7 * (s % 5); ++i)
+      sequence.tokens.push_back(static_cast<int32_t>((s * 131 + i * 37 + 5) % vocab));
+    sequence.params.temperature = s % 2 ? 0.9f : 0.0f;
+    sequence.params.top_k = s % 4 == 1 ? 20 : 0;
+    sequence.params.top_p = s % 3 == 1 ? 0.9f : 1.0f;
+    for (int32_t page = 0; page < kSequencePages; ++page)
+      sequence.pages.push_back(static_cast<int32_t>(s * kSequencePages) + page);
+    out.push_back(std::move(sequence));
+  }
+  return out;
+}
+
+class Runner {
+ public:
+  Runner(runtime::Session& session, int64_t count, bool overlap)
+      : session_(session),
+        overlap_(overlap),
+        sequences_(sequences(count, session.info().vocab_size)) {}
+
+  /// One step more of those named, in that order.
+  void step(const std::vector<size_t>& who) {
+    std::vector<int32_t> ids, positions, rows;
+    std::vector<op::SequenceSpan> spans;
+    std::vector<runtime::SampleRow> samples;
+    for (size_t s : who) {
+      Sequence& sequence = sequences_[s];
+      const int64_t first = sequence.num_computed;
+      const int64_t end = std::max<int64_t>(std::ssize(sequence.tokens), first + 1);
+      spans.push_back({static_cast<int32_t>(ids.size()),
+                       static_cast<int32_t>(end - first),
+                       static_cast<int32_t>(first),
+                       sequence.pages});
+      for (int64_t i = first; i < end; ++i) {
+        ids.push_back(i < std::ssize(sequence.tokens) ? sequence.tokens[static_cast<size_t>(i)]
+                                                      : runtime::unknown_token(sequence.row));
+        num_unknown += ids.back() < 0;
+        positions.push_back(static_cast<int32_t>(i));
+      }
+      samples.push_back({static_cast<int32_t>(rows.size()),
+                         {.params = &sequence.params, .seed = 40 + s, .position = end}});
+      rows.push_back(static_cast<int32_t>(ids.size()) - 1);
+      sequence.num_computed = end;
+    }
+    auto launched = session_.launch({ids, positions, spans, rows, samples});
+    ASSERT_TRUE(launched.ok()) << launched.error().text();
+    // What is launched is the session's; these may be gone.
+    std::fill(ids.begin(), ids.end(), -77);
+    std::fill(positions.begin(), positions.end(), -77);
+    if (overlap_ && !under_way_.empty()) finish();
+    for (size_t i = 0; i < who.size(); ++i) sequences_[who[i]].row = static_cast<int32_t>(i);
+    under_way_ = who;
+    if (!overlap_) finish();
+  }
+  void finish() {
+    auto output = session_.finish();
+    ASSERT_TRUE(output.ok()) << output.error().text();
+    for (size_t i = 0; i < under_way_.size(); ++i) {
+      ASSERT_TRUE(output->samples[i].ok()) << output->samples[i].error().text();
+      Sequence& sequence = sequences_[under_way_[i]];
+      const int32_t token = output->samples[i]->token;
+      if (token == runtime::kUndecided && !sequence.undecided)
+        sequence.undecided = std::ssize(sequence.tokens);
+      sequence.tokens.push_back(std::max(token, 0));
+    }
+    under_way_.clear();
+  }
+  const Sequence& sequence(size_t s) const { return sequences_[s]; }
+
+  int64_t num_unknown = 0;
+
+ private:
+  runtime::Session& session_;
+  bool overlap_;
+  std::vector<Sequence> sequences_;
+  std::vector<size_t> under_way_;
+};
+
+TEST(StepsUnderWayOnGpu, GiveTheTokensOfStepsOneAfterTheOther) {
+  auto device = device::open_device(Target::kCuda);
+  if (!device.ok()) GTEST_SKIP() << "SKIPPED: " << device.error().text();
+  constexpr size_t kCount = 13;
+  for (const char* dtype : {"float32", "bfloat16"}) {
+    auto engine = build_engine(
+        "models/storyteller", **device, {.target = Target::kCuda, .dtype = dtype, .tune = false});
+    ASSERT_TRUE(engine.ok()) << engine.error().text();
+    auto session = runtime::open_session(
+        *engine,
+        *device,
+        {.max_step_tokens = 256, .max_sequences = 16, .kv_tokens = kCount * kSequencePages * 64});
+    ASSERT_TRUE(session.ok()) << session.error().text();
+    ASSERT_EQ((*session)->info().max_under_way, 2);
+    Runner plain(**session, kCount, false), overlapped(**session, kCount, true);
+    for (Runner* runner : {&plain, &overlapped}) {
+      std::mt19937 random(3);
+      std::vector<size_t> who = {0, 1, 2};
+      for (int step = 0; step < 120 && !testing::Test::HasFatalFailure(); ++step) {
+        // Decodes of many sizes, in any order, some left out; now and then a prompt comes with
+        // them.
+        std::shuffle(who.begin(), who.end(), random);
+        const size_t size = std::max<size_t>(1, who.size() - random() % 3);
+        runner->step({who.begin(), who.begin() + static_cast<std::ptrdiff_t>(size)});
+        if (step % 9 == 8 && who.size() < kCount) who.push_back(who.size());
+      }
+      if (runner == &overlapped) runner->finish();
+    }
+    EXPECT_EQ(plain.num_unknown, 0);
+    EXPECT_GT(overlapped.num_unknown, 500);
+    int num_undecided = 0;
+    for (size_t s = 0; s < kCount; ++s) {
+      std::vector<int32_t> expected = plain.sequence(s).tokens, got = overlapped.sequence(s).tokens;
+      if (auto first = overlapped.sequence(s).undecided) {
+        ++num_undecided;
+        expected.resize(static_cast<size_t>(*first));
+        got.resize(static_cast<size_t>(*first));
+      }
+      EXPECT_EQ(expected, got) << dtype << ", sequence " << s;
+    }
+    EXPECT_LE(num_undecided, 2);
+  }
+}
+
+TEST(StepsUnderWayOnGpu, DecodeAsIfStepByStep) {
+  auto device = device::open_device(Target::kCuda);
+  if (!device.ok()) GTEST_SKIP() << "SKIPPED: " << device.error().text();
+  for (const char* dtype : {"float32", "bfloat16"}) expect_decode_is_append(*device, dtype);
+}
+
+}  // namespace
+}  // namespace tokamak::api
