@@ -141,10 +141,12 @@ void StepLoop::end_cancelled(bool cancels) {
 bool StepLoop::plan_capacity() {
   capacity_.begin();
   verdicts_.assign(active_.size(), CapacityPlan::Verdict::kWaits);
+  demands_.assign(active_.size(), {});
   for (size_t i = 0; i < active_.size(); ++i) {
     ActiveRequest& request = *active_[i];
     if (!request.running() && !capacity_.admitting()) continue;
-    verdicts_[i] = capacity_.next(request.demand(cache_));
+    demands_[i] = request.demand(cache_);
+    verdicts_[i] = capacity_.next(demands_[i]);
     // The step under way may end somebody and leave room.
     if (verdicts_[i] == CapacityPlan::Verdict::kPreempted && !pipeline_.empty()) return false;
   }
@@ -153,18 +155,20 @@ bool StepLoop::plan_capacity() {
 
 bool StepLoop::schedule() {
   if (!plan_capacity()) return false;
-  demands_.assign(active_.size(), {});
   for (size_t i = 0; i < active_.size(); ++i) {
     ActiveRequest& request = *active_[i];
+    Demand& demand = demands_[i];
     if (verdicts_[i] == CapacityPlan::Verdict::kPreempted) {
       request.preempt(cache_);
+      demand.running = false;
       ++inbox_->waiting;
       ++stats_.preemptions;
     }
     if (verdicts_[i] != CapacityPlan::Verdict::kRuns) continue;
     if (!request.running()) admit(request);
     stats_.prefix_hit_tokens += request.adopt(cache_);
-    demands_[i] = request.demand(cache_);
+    if (!demand.running || demand.num_cached < request.num_computed())
+      demand = request.demand(cache_);
   }
   plan_batch(demands_, batch_limits_, chunks_);
   TKM_CHECK(!chunks_.empty() || active_.empty() || !pipeline_.empty(),

@@ -33,7 +33,7 @@ Result<void> StepPipeline::launch(std::vector<Part>& parts) {
     steps_.pop_back();
     return launched;
   }
-  step.may_be_followed = may_be_followed(parts);
+  step.may_be_followed = depth_ > 1 && may_be_followed(parts);
   int32_t next_row = 0;
   for (const Part& part : parts) {
     next_row += part.num_rows;
