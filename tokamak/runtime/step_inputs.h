@@ -3,6 +3,8 @@
 // blocks on the host, so that a step can be packed while the one before it is copied.
 #pragma once
 
+#include <array>
+
 #include "tokamak/engine/memory_plan.h"
 #include "tokamak/kernels/kernel.h"
 #include "tokamak/runtime/session.h"
@@ -48,7 +50,7 @@ class StepInputs {
   device::Device* device_ = nullptr;
   engine::StepLimits limits_;
   device::Memory block_;
-  device::Memory staging_[2];  ///< The first is the one to be written.
+  std::array<device::Memory, 2> staging_;  ///< The first is the one to be written.
   engine::StepInputLayout layout_;
   kernels::DeviceBatch batch_;
 };

@@ -2,6 +2,8 @@
 // Drawing tokens on the device: temperature, top-k, top-p and min-p without moving rows of logits.
 #pragma once
 
+#include <array>
+
 #include "tokamak/device/cuda/cuda_device.h"
 
 namespace tokamak::kernels::cuda {
@@ -29,8 +31,8 @@ class Draw {
  private:
   device::Device* device_ = nullptr;
   device::cuda::Function function_;
-  device::Memory rows_;        ///< That ask.
-  device::Memory staging_[2];  ///< The first is the one to be written; the other may be read.
+  device::Memory rows_;                    ///< That ask.
+  std::array<device::Memory, 2> staging_;  ///< The first is to be written; the other may be read.
   int64_t columns_ = 0, max_draws_ = 0;
 };
 
