@@ -105,7 +105,8 @@ constexpr std::string_view kStyle =
     ".step{box-sizing:border-box;border:1px solid #bbb;border-radius:4px;padding:.1em "
     ".3em;margin-right:1px;font-size:.75em;line-height:1.25;overflow:hidden;white-space:nowrap;"
     "min-width:3.5em}"
-    ".matmul{background:#dbe9f6}.attend,.attention,.rope_append{background:#fbe3cd}.rms_norm,."
+    ".matmul,.norm_matmul{background:#dbe9f6}.attend,.attention,.rope_append,.rope_attend{"
+    "background:#fbe3cd}.rms_norm,."
     "layer_norm,.add_rms_norm{background:#e2f0da}";
 
 /// One step size of a kind of layer: its kernels as boxes, as wide as their share of the time.

@@ -61,7 +61,7 @@ class CudaKernels : public ::testing::TestWithParam<device::cuda::DeviceInfo> {
     if (!info.ok()) return;
     auto graph = models::decoder_graph(info->spec, dtype);
     ASSERT_TRUE(graph.ok()) << folder << ": " << graph.error().text();
-    ASSERT_TRUE(run_pipeline(**graph).ok());
+    ASSERT_TRUE(run_pipeline(**graph, {.target = Target::kCuda}).ok());
     Tuner tuner(device, {}, /*measure=*/false);
     auto plan = emit(**graph, info->spec.max_positions, device, tuner);
     if (!plan.ok()) {

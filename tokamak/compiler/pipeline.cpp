@@ -20,6 +20,8 @@ constexpr Pass kPasses[] = {
     {"fuse_gated_mlp", passes::fuse_gated_mlp},
     {"fuse_residual", passes::fuse_residual},
     {"fuse_add_norm", passes::fuse_add_norm},
+    {"fuse_rope_attend", passes::fuse_rope_attend, Target::kCuda},
+    {"fuse_norm_matmul", passes::fuse_norm_matmul, Target::kCuda},
     {"eliminate_dead_code", passes::eliminate_dead_code},
 };
 
@@ -90,7 +92,8 @@ Result<PipelineReport> run_pipeline(ir::Graph& graph, const PipelineOptions& opt
   TKM_RETURN_IF_ERROR(graph.verify());
   PipelineReport report;
   for (const Pass& pass : kPasses) {
-    if (contains(options.disabled, pass.name)) {
+    const bool wanted = !pass.target || pass.target == options.target;
+    if (!wanted || contains(options.disabled, pass.name)) {
       report.passes.push_back({.name = pass.name, .disabled = true});
       continue;
     }

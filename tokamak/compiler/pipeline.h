@@ -4,11 +4,13 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "tokamak/device/device.h"
 #include "tokamak/ir/graph.h"
 
 namespace tokamak::compiler {
@@ -16,18 +18,20 @@ namespace tokamak::compiler {
 struct Pass {
   std::string_view name;
   Result<int> (*run)(ir::Graph&);  ///< Returns the number of rewrites.
+  std::optional<Target> target = {};  ///< Runs for this target alone; none: for all.
 };
 
 /// What one pass did.
 struct PassReport {
   std::string_view name;
-  bool disabled = false;
+  bool disabled = false;  ///< By name, or it is for another target.
   int rewrites = 0;
   int64_t elapsed_us = 0;  ///< Of the pass, without the verification after it.
   std::string text = {};   ///< The graph after it, if asked for.
 };
 
 struct PipelineOptions {
+  std::optional<Target> target = {};  ///< That the graph will run on; none: passes for all alone.
   std::vector<std::string> disabled;  ///< Names of passes to leave out.
   std::vector<std::string> record;    ///< Names of passes after which to keep the graph's text.
   /// Called after each pass that ran.

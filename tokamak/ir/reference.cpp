@@ -26,6 +26,8 @@ class ReferenceCache {
         TKM_RETURN_IF_ERROR(add(a->layer, a->num_kv_heads, a->head_dim));
       if (const auto* a = node->as<op::RopeAppend>())
         TKM_RETURN_IF_ERROR(add(a->layer, a->num_kv_heads, a->head_dim));
+      if (const auto* a = node->as<op::RopeAttend>())
+        TKM_RETURN_IF_ERROR(add(a->layer, a->num_kv_heads, a->head_dim));
     }
     return {};
   }

@@ -218,5 +218,88 @@ TEST(AttentionConformance, RopeAppend) {
   }
 }
 
+/// Decode steps from the merged projections on, and other steps by the same kernels.
+void check_rope_attend(op::AttentionSettings settings,
+                       op::RopeAppend rope,
+                       DType dtype,
+                       const Sequences& sequences) {
+  settings.scale = 1.0f / std::sqrt(static_cast<float>(settings.head_dim));
+  rope.num_heads = settings.num_heads;
+  rope.num_kv_heads = settings.num_kv_heads;
+  rope.head_dim = settings.head_dim;
+  op::Attend attend;
+  static_cast<op::AttentionSettings&>(attend) = settings;
+  static uint32_t seed = 500;
+  CacheCase cache(dtype, settings.num_kv_heads, settings.head_dim, sequences, ++seed);
+  int64_t columns = (settings.num_heads + 2 * settings.num_kv_heads) * settings.head_dim;
+  std::vector<TensorType> inputs = {{dtype, {tensor::kTokens, columns}},
+                                    {DType::kI32, {tensor::kTokens}}};
+  if (rope.qk_norm) inputs.insert(inputs.end(), 2, TensorType{dtype, {settings.head_dim}});
+  check({.op = op::RopeAttend(rope, attend),
+         .inputs = inputs,
+         .tokens = tokens_of(sequences),
+         .rule = Rule::kLargest,
+         .f32_tolerance = 2e-5,
+         .bf16_tolerance = 1.2e-2,  // Queries and keys are rounded.
+         .cache = &cache,
+         .targets = {Target::kCuda},
+         .integer = [](size_t, int64_t i) { return static_cast<int32_t>(i * 131); }});
+}
+
+op::RopeAppend rotary(int64_t dim, bool qk_norm = false, bool interleaved = false) {
+  op::RopeAppend rope;
+  rope.rotary_dim = dim;
+  rope.qk_norm = qk_norm;
+  rope.interleaved = interleaved;
+  rope.unit_offset = qk_norm && interleaved;
+  return rope;
+}
+
+TEST(AttentionConformance, RopeAttendAtPageBorders) {
+  for (DType dtype : kDTypes) {
+    for (int32_t context : {0, 1, 15, 62, 63, 64, 65, 127, 128, 300, 511, 512, 1000, 2047, 5000}) {
+      check_rope_attend({.num_heads = 8, .num_kv_heads = 2, .head_dim = 64},
+                        rotary(64),
+                        dtype,
+                        {{1, context}});
+    }
+  }
+}
+
+TEST(AttentionConformance, RopeAttendShapes) {
+  for (DType dtype : kDTypes) {
+    for (int64_t group : {1, 3, 4, 7, 8, 16, 17, 71}) {
+      op::AttentionSettings settings{.num_heads = 2 * group, .num_kv_heads = 2, .head_dim = 32};
+      check_rope_attend(settings, rotary(24, group % 2, group % 3 == 0), dtype, {{1, 70}});
+    }
+    for (int64_t head_dim : {16, 64, 80, 96, 128, 192, 256}) {
+      op::AttentionSettings settings{.num_heads = 6, .num_kv_heads = 2, .head_dim = head_dim};
+      for (bool qk_norm : {false, true})
+        check_rope_attend(settings, rotary(head_dim / 2, qk_norm), dtype, {{1, 200}, {1, 3}});
+      check_rope_attend(settings, rotary(0), dtype, {{1, 1500}});
+    }
+    for (int64_t window : {1, 5, 64, 100}) {
+      op::AttentionSettings settings{.num_heads = 4,
+                                     .num_kv_heads = 2,
+                                     .head_dim = 32,
+                                     .window = window,
+                                     .softcap = window % 2 ? 5.0f : 0.0f};
+      check_rope_attend(settings, rotary(32), dtype, {{1, 200}, {1, 2}, {1, 63}});
+    }
+  }
+}
+
+TEST(AttentionConformance, RopeAttendBatches) {
+  op::AttentionSettings settings{.num_heads = 8, .num_kv_heads = 4, .head_dim = 64};
+  for (DType dtype : kDTypes) {
+    check_rope_attend(settings, rotary(64), dtype, {{1, 5}, {1, 64}, {1, 511}, {1, 0}, {1, 63}});
+    check_rope_attend(settings, rotary(64), dtype, {{17, 0}, {1, 128}, {64, 64}, {3, 61}});
+    check_rope_attend(settings, rotary(64), dtype, {{1, 2000}, {1, 3}, {1, 40}});
+    check_rope_attend(settings, rotary(64), dtype, {{1, 9000}});
+    check_rope_attend(settings, rotary(64), dtype, Sequences(33, SequenceCase{1, 31}));
+    check_rope_attend(settings, rotary(64), dtype, Sequences(130, SequenceCase{1, 70}));
+  }
+}
+
 }  // namespace
 }  // namespace tokamak::kernels::conformance

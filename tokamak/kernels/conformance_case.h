@@ -269,6 +269,7 @@ struct Case {
   Rule rule = Rule::kNorm;
   double f32_tolerance = 1e-5, bf16_tolerance = 4e-3;
   CacheCase* cache = nullptr;
+  std::vector<Target> targets = {Target::kCpu, Target::kCuda};  ///< Some ops are for one alone.
   /// Contents of integer input i; default: zeros.
   std::function<int32_t(size_t input, int64_t element)> integer = nullptr;
 };
@@ -336,7 +337,7 @@ class CaseRunner {
 
   void run_everywhere() {
     if (desc_.outputs.empty()) return;
-    for (Target target : {Target::kCpu, Target::kCuda}) {
+    for (Target target : case_.targets) {
       auto device = shared_device(target);
       if (!device) continue;
       auto found = configs(*device);

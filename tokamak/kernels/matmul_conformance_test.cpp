@@ -33,6 +33,34 @@ void check_matmul(op::MatMul matmul,
   check({.op = matmul, .inputs = inputs, .weights = weights, .tokens = tokens});
 }
 
+/// The matmul of a norm of x, whose weight comes last.
+void check_norm_matmul(const op::MatMul& matmul,
+                       op::RmsNorm norm,
+                       DType dtype,
+                       DType norm_dtype,
+                       int64_t tokens,
+                       MatMulShape shape) {
+  auto [depth, outputs] = shape;
+  std::vector<TensorType> inputs = {{dtype, {tensor::kTokens, depth}}, {dtype, {outputs, depth}}};
+  std::vector<bool> weights = {false, true};
+  if (matmul.bias) {
+    inputs.push_back({dtype, {outputs}});
+    weights.push_back(true);
+  }
+  if (matmul.residual) {
+    inputs.push_back({dtype, {tensor::kTokens, matmul.gated ? outputs / 2 : outputs}});
+    weights.push_back(false);
+  }
+  inputs.push_back({norm_dtype, {depth}});
+  weights.push_back(true);
+  check({.op = op::NormMatMul(norm, matmul),
+         .inputs = inputs,
+         .weights = weights,
+         .tokens = tokens,
+         .bf16_tolerance = 8e-3,  // The normed x is rounded.
+         .targets = {Target::kCuda}});
+}
+
 std::vector<int64_t> token_grid() {
   std::vector<int64_t> counts;
   for (int64_t t = 1; t <= 17; ++t) counts.push_back(t);
@@ -61,6 +89,24 @@ TEST(MatMulConformance, OddDepthsAndWidths) {
     }
     check_matmul({.transposed = true, .float_output = true}, dtype, dtype, 2, {64, 32003});
     check_matmul({.transposed = true}, dtype, dtype, 9, {2051, 130});
+  }
+}
+
+TEST(MatMulConformance, NormedInput) {
+  op::MatMul plain{.transposed = true}, full = plain, gated = plain;
+  full.bias = full.residual = true;
+  gated.gated = true;
+  gated.activation = op::ActivationKind::kSilu;
+  for (const op::MatMul& matmul : {plain, full, gated}) {
+    for (int64_t tokens : {1, 2, 3, 4, 7, 8, 9, 16, 33}) {
+      for (MatMulShape shape : {MatMulShape{64, 96}, {192, 160}, {2048, 64}, {4160, 272}}) {
+        for (DType dtype : kDTypes) {
+          check_norm_matmul(matmul, {.eps = 1e-5f}, dtype, dtype, tokens, shape);
+          if (tokens < 3)
+            check_norm_matmul(matmul, {.unit_offset = true}, dtype, DType::kF32, tokens, shape);
+        }
+      }
+    }
   }
 }
 

@@ -189,31 +189,41 @@ void Attend::reference(const Attend& a,
   attend_all(kName, a, batch, inputs[0].as<float>().data(), outputs[0].as<float>().data());
 }
 
-Result<Types> RopeAppend::infer(const RopeAppend& r, TypeSpan inputs) {
-  TKM_RETURN_IF_ERROR(expect_inputs(kName, inputs, r.qk_norm ? 4 : 2));
-  TKM_RETURN_IF_ERROR(check_heads(kName, r.num_heads, r.num_kv_heads, r.head_dim));
-  TKM_RETURN_IF_ERROR(check_layer(kName, r.layer));
-  TKM_RETURN_IF_ERROR(check_rotary(kName, r, r.head_dim));
-  TKM_RETURN_IF_ERROR(expect_float(kName, "qkv", inputs[0]));
-  TKM_RETURN_IF_ERROR(expect_rank(kName, "qkv", inputs[0], 2));
-  TKM_RETURN_IF_ERROR(expect_positions(kName, inputs[0], inputs[1]));
+namespace {
+
+/// The type of q.
+Result<TensorType> infer_append(std::string_view op, const RopeAppend& r, TypeSpan inputs) {
+  TKM_RETURN_IF_ERROR(expect_inputs(op, inputs, r.qk_norm ? 4 : 2));
+  TKM_RETURN_IF_ERROR(check_heads(op, r.num_heads, r.num_kv_heads, r.head_dim));
+  TKM_RETURN_IF_ERROR(check_layer(op, r.layer));
+  TKM_RETURN_IF_ERROR(check_rotary(op, r, r.head_dim));
+  TKM_RETURN_IF_ERROR(expect_float(op, "qkv", inputs[0]));
+  TKM_RETURN_IF_ERROR(expect_rank(op, "qkv", inputs[0], 2));
+  TKM_RETURN_IF_ERROR(expect_positions(op, inputs[0], inputs[1]));
   if (r.qk_norm && (!(r.eps >= 0) || !std::isfinite(r.eps)))
-    return type_error(kName, fmt::format("eps is {}, must be finite and not negative", r.eps));
+    return type_error(op, fmt::format("eps is {}, must be finite and not negative", r.eps));
   int64_t columns = (r.num_heads + 2 * r.num_kv_heads) * r.head_dim;
   if (inputs[0].columns() != columns)
     return type_error(
-        kName, fmt::format("qkv has {} columns, the heads need {}", inputs[0].columns(), columns));
+        op, fmt::format("qkv has {} columns, the heads need {}", inputs[0].columns(), columns));
   for (size_t i = 2; i < inputs.size(); ++i) {
-    TKM_RETURN_IF_ERROR(expect_float(kName, i == 2 ? "q_norm" : "k_norm", inputs[i]));
+    TKM_RETURN_IF_ERROR(expect_float(op, i == 2 ? "q_norm" : "k_norm", inputs[i]));
     if (inputs[i].rank() != 1 || inputs[i].shape[0] != Dim(r.head_dim)) {
-      return type_error(kName,
+      return type_error(op,
                         fmt::format("{} is {}, must have {} elements",
                                     i == 2 ? "q_norm" : "k_norm",
                                     inputs[i].text(),
                                     r.head_dim));
     }
   }
-  return Types{{inputs[0].dtype, {inputs[0].shape[0], r.num_heads * r.head_dim}}};
+  return TensorType{inputs[0].dtype, {inputs[0].shape[0], r.num_heads * r.head_dim}};
+}
+
+}  // namespace
+
+Result<Types> RopeAppend::infer(const RopeAppend& r, TypeSpan inputs) {
+  TKM_ASSIGN(TensorType q, infer_append(kName, r, inputs));
+  return Types{q};
 }
 
 void RopeAppend::reference(const RopeAppend& r,
@@ -251,6 +261,37 @@ void RopeAppend::reference(const RopeAppend& r,
       }
     }
   }
+}
+
+RopeAttend::RopeAttend(const RopeAppend& append, const Attend& attend)
+    : RopeAppend(append), scale(attend.scale), window(attend.window), softcap(attend.softcap) {}
+
+Attend RopeAttend::attend() const {
+  Attend attend;
+  static_cast<AttentionSettings&>(attend) = {.layer = layer,
+                                             .num_heads = num_heads,
+                                             .num_kv_heads = num_kv_heads,
+                                             .head_dim = head_dim,
+                                             .scale = scale,
+                                             .window = window,
+                                             .softcap = softcap};
+  return attend;
+}
+
+Result<Types> RopeAttend::infer(const RopeAttend& r, TypeSpan inputs) {
+  TKM_ASSIGN(TensorType q, infer_append(kName, r, inputs));
+  TKM_RETURN_IF_ERROR(check_settings(kName, r.attend(), q));
+  return Types{q};
+}
+
+void RopeAttend::reference(const RopeAttend& r,
+                           const BatchView& batch,
+                           TensorSpan inputs,
+                           TensorSpan outputs) {
+  Tensor q(DType::kF32, outputs[0].shape);
+  TensorView view = q.view();
+  RopeAppend::reference(r, batch, inputs, std::span(&view, 1));
+  Attend::reference(r.attend(), batch, std::span(&view, 1), outputs);
 }
 
 }  // namespace tokamak::op

@@ -71,4 +71,22 @@ struct RopeAppend : RotarySettings {
   static void reference(const RopeAppend&, const BatchView&, TensorSpan inputs, TensorSpan outputs);
 };
 
+/// Both halves as one: attends with the q that rope_append makes of qkv, for targets that rather
+/// run them together. Inputs as of RopeAppend; y [T, num_heads * head_dim].
+struct RopeAttend : RopeAppend {
+  static constexpr std::string_view kName = "rope_attend";
+  float scale = 0.0f;
+  int64_t window = 0;
+  float softcap = 0.0f;
+  static constexpr auto kFields = std::tuple_cat(RopeAppend::kFields,
+                                                 std::tuple{Field{"scale", &RopeAttend::scale},
+                                                            Field{"window", &RopeAttend::window},
+                                                            Field{"softcap", &RopeAttend::softcap}});
+  RopeAttend() = default;
+  RopeAttend(const RopeAppend& append, const Attend& attend);
+  Attend attend() const;
+  static Result<Types> infer(const RopeAttend&, TypeSpan inputs);
+  static void reference(const RopeAttend&, const BatchView&, TensorSpan inputs, TensorSpan outputs);
+};
+
 }  // namespace tokamak::op

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <random>
 
 #include "tokamak/op/elementwise.h"
@@ -209,6 +210,9 @@ TEST(RopeAppend, with_attend_is_attention_over_normed_and_rotated_slices) {
     Cache cache(kKvHeads, kDim, 1, 70);
     BatchView batch = cache.step({70});
     Tensor y = run(attend(a), run(append, inputs, batch), batch)[0];
+    Cache other(kKvHeads, kDim, 1, 70);
+    Tensor together = run(RopeAttend(append, attend(a)), inputs, other.step({70}))[0];
+    EXPECT_EQ(std::memcmp(y.view().data, together.view().data, y.view().bytes()), 0);
 
     Tensor q = run(Slice{.begin = 0, .size = kQ}, {qkv})[0];
     Tensor k = run(Slice{.begin = kQ, .size = kKv}, {qkv})[0];

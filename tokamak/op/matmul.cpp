@@ -55,4 +55,35 @@ void MatMul::reference(const MatMul& m, const BatchView&, TensorSpan inputs, Ten
   }
 }
 
+NormMatMul::NormMatMul(const RmsNorm& norm, const MatMul& matmul)
+    : MatMul(matmul), eps(norm.eps), unit_offset(norm.unit_offset) {}
+
+RmsNorm NormMatMul::norm() const {
+  return {.eps = eps, .unit_offset = unit_offset};
+}
+
+Result<Types> NormMatMul::infer(const NormMatMul& m, TypeSpan inputs) {
+  TKM_RETURN_IF_ERROR(expect_inputs(kName, inputs, m.num_inputs()));
+  const TensorType &x = inputs[0], &norm = inputs.back();
+  TKM_RETURN_IF_ERROR(expect_float(kName, "norm", norm));
+  TKM_RETURN_IF_ERROR(expect_rank(kName, "x", x, 2));
+  if (norm.rank() != 1 || norm.shape[0] != Dim(x.columns())) {
+    return type_error(kName,
+                      fmt::format("norm is {}, but x has {} columns", norm.text(), x.columns()));
+  }
+  return MatMul::infer(m, inputs.first(inputs.size() - 1));
+}
+
+void NormMatMul::reference(const NormMatMul& m,
+                           const BatchView& batch,
+                           TensorSpan inputs,
+                           TensorSpan outputs) {
+  Tensor normed(DType::kF32, inputs[0].shape);
+  TensorView x = normed.view(), norm_inputs[] = {inputs[0], inputs.back()};
+  RmsNorm::reference(m.norm(), batch, norm_inputs, std::span(&x, 1));
+  std::vector<TensorView> rest(inputs.begin(), inputs.end() - 1);
+  rest[0] = x;
+  MatMul::reference(m, batch, rest, outputs);
+}
+
 }  // namespace tokamak::op

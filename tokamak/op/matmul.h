@@ -3,6 +3,7 @@
 #pragma once
 
 #include "tokamak/op/activation.h"
+#include "tokamak/op/norm.h"
 
 namespace tokamak::op {
 
@@ -28,6 +29,24 @@ struct MatMul {
   static Result<Types> infer(const MatMul&, TypeSpan inputs);
   static void reference(const MatMul&, const BatchView&, TensorSpan inputs, TensorSpan outputs);
   size_t num_inputs() const { return 2u + (bias ? 1 : 0) + (residual ? 1 : 0); }
+};
+
+/// matmul of rms_norm(x, norm), norm [K], for targets whose products norm what they multiply.
+/// Inputs: those of the matmul, then norm.
+struct NormMatMul : MatMul {
+  static constexpr std::string_view kName = "norm_matmul";
+  float eps = 1e-6f;
+  bool unit_offset = false;  ///< As of RmsNorm.
+  static constexpr auto kFields =
+      std::tuple_cat(MatMul::kFields,
+                     std::tuple{Field{"eps", &NormMatMul::eps},
+                                Field{"unit_offset", &NormMatMul::unit_offset}});
+  NormMatMul() = default;
+  NormMatMul(const RmsNorm& norm, const MatMul& matmul);
+  RmsNorm norm() const;
+  size_t num_inputs() const { return MatMul::num_inputs() + 1; }
+  static Result<Types> infer(const NormMatMul&, TypeSpan inputs);
+  static void reference(const NormMatMul&, const BatchView&, TensorSpan inputs, TensorSpan outputs);
 };
 
 }  // namespace tokamak::op

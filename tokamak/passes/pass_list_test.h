@@ -18,6 +18,8 @@ inline constexpr NamedPass kPasses[] = {
     {"fuse_gated_mlp", fuse_gated_mlp},
     {"fuse_residual", fuse_residual},
     {"fuse_add_norm", fuse_add_norm},
+    {"fuse_rope_attend", fuse_rope_attend},
+    {"fuse_norm_matmul", fuse_norm_matmul},
     {"eliminate_dead_code", eliminate_dead_code},
 };
 

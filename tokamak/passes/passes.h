@@ -15,6 +15,8 @@ Result<int> fuse_rope_append(ir::Graph& graph);
 Result<int> fuse_gated_mlp(ir::Graph& graph);
 Result<int> fuse_residual(ir::Graph& graph);
 Result<int> fuse_add_norm(ir::Graph& graph);
+Result<int> fuse_rope_attend(ir::Graph& graph);
+Result<int> fuse_norm_matmul(ir::Graph& graph);
 Result<int> eliminate_dead_code(ir::Graph& graph);
 
 }  // namespace tokamak::passes

@@ -53,7 +53,7 @@ int64_t bytes_of(const engine::Plan& plan,
                  const engine::PlanStep& step,
                  int64_t batch,
                  int64_t context) {
-  if (step.op == "attention" || step.op == "attend")
+  if (step.op == "attention" || step.op == "attend" || step.op == "rope_attend")
     return batch * (context + 1) * plan.kv.page_bytes() / op::kPageTokens;
   if (step.op == "embedding") return 0;
   int64_t bytes = 0;

@@ -5,14 +5,15 @@
 // of the gate and 8 of the up half if gated) through a ring of shared memory, in stages of `chunk`
 // columns, and starts before the predecessors have ended. Eight warps multiply them by tensor cores
 // with the tokens as the narrow side, each its columns of a stage, and find x in shared memory. One
-// warp fetches x, adds the eight sums of a tile, finishes and stores it.
+// warp fetches x, adds the eight sums of a tile, finishes and stores it. If normed, the eight warps
+// first replace each row of x by its RMS norm, whose weights they hold in registers by then.
 //
 // A stage is `chunk` / 64 slabs of 16 rows x 128 bytes with 128-byte swizzle, brought by one tensor
 // copy. Columns are multiplied in an order of their own, the same for both operands: in step s of a
 // slab, lane 4 g + i holds columns 16 i + 8 s ... + 7 of row g (and g + 8) of w and of token g of
 // x, 16 bytes each, so that the 8 lanes of an access hit all banks.
 //
-// Shared memory (1 KiB-aligned): stages of slabs, x (a row of K + 8 columns a token),
+// Shared memory (1 KiB-aligned): stages of slabs, x (a row of K + 8 columns a token), squares of x,
 // two sets of sums, barriers full/empty a stage (1 arrival + bytes / 8 warps), sums full/empty (8
 // warps / 1), x full (1 + bytes).
 //
@@ -21,6 +22,7 @@
 
 #include "gemm/epilogue.cuh"
 #include "tile/mma.cuh"
+#include "tile/reduce.cuh"
 
 namespace tkm {
 
@@ -32,6 +34,8 @@ struct RingConfig {
   int chunk;
   int stages;
   int tokens;  ///< At most; a power of two.
+  bool norm;
+  bool unit_offset;
   TKM_DEVICE constexpr int stage_bytes() const { return 16 * chunk * 2; }
   TKM_DEVICE constexpr int x_pitch() const { return problem.depth * 2 + 16; }
   TKM_DEVICE constexpr int tiles() const { return (problem.outputs + 15) / 16; }
@@ -45,6 +49,7 @@ struct RingShared {
   u8 ring[C.stages][C.stage_bytes()];
   u8 x[C.tokens][C.x_pitch()];
   float4 sums[2][kRingWarps][32];
+  float squares[C.norm ? C.tokens : 1][kRingWarps];
   Barrier full[C.stages], empty[C.stages], sums_full[2], sums_empty[2], x_full;
 };
 
@@ -76,13 +81,79 @@ TKM_DEVICE void ring_produce(RingShared<C>& shared, const TensorMap* w_map) {
   }
 }
 
+/// The norm of x, by the eight warps that multiply; a thread has 8 neighbouring columns at a time.
+template <RingConfig C, typename Norm>
+struct RingNorm {
+  static constexpr int kThreads = kRingWarps * 32, kColumns = C.problem.depth,
+                       kRuns = (kColumns / 8 + kThreads - 1) / kThreads;
+  float weights[kRuns][8];
+
+  TKM_DEVICE static bool valid(int run) {
+    int last = static_cast<int>(threadIdx.x) + run * kThreads;
+    return (run + 1) * kThreads * 8 <= kColumns || last * 8 < kColumns;
+  }
+  TKM_DEVICE static bf16* columns(RingShared<C>& shared, int token, int run) {
+    return reinterpret_cast<bf16*>(shared.x[token]) +
+           (static_cast<int>(threadIdx.x) + run * kThreads) * 8;
+  }
+
+  TKM_DEVICE void load(const Norm* norm) {
+#pragma unroll
+    for (int run = 0; run < kRuns; ++run) {
+      if (!valid(run)) continue;
+      const Norm* from = norm + (static_cast<int>(threadIdx.x) + run * kThreads) * 8;
+      load_floats<4>(from, weights[run]);
+      load_floats<4>(from + 4, weights[run] + 4);
+    }
+  }
+
+  TKM_DEVICE void apply(RingShared<C>& shared, int tokens, float eps) const {
+    constexpr float kOffset = C.unit_offset ? 1.0f : 0.0f;
+    int warp = static_cast<int>(threadIdx.x) / 32;
+#pragma unroll
+    for (int t = 0; t < C.tokens; ++t) {
+      if (t >= tokens) break;
+      float square = 0;
+#pragma unroll
+      for (int run = 0; run < kRuns; ++run) {
+        if (!valid(run)) continue;
+        float x[8];
+        load_floats<8>(columns(shared, t, run), x);
+#pragma unroll
+        for (int j = 0; j < 8; ++j) square += x[j] * x[j];
+      }
+      square = warp_sum(square);
+      if (lane_id() == 0) shared.squares[t][warp] = square;
+    }
+    sync_threads(1, kThreads);
+#pragma unroll
+    for (int t = 0; t < C.tokens; ++t) {
+      if (t >= tokens) break;
+      float square = 0;
+#pragma unroll
+      for (int w = 0; w < kRingWarps; ++w) square += shared.squares[t][w];
+      float scale = rsqrtf(square / kColumns + eps);
+#pragma unroll
+      for (int run = 0; run < kRuns; ++run) {
+        if (!valid(run)) continue;
+        float x[8];
+        load_floats<8>(columns(shared, t, run), x);
+#pragma unroll
+        for (int j = 0; j < 8; ++j) x[j] *= scale * (weights[run][j] + kOffset);
+        store_floats<8>(x, columns(shared, t, run));
+      }
+    }
+    sync_threads(1, kThreads);
+  }
+};
+
+/// x is there.
 template <RingConfig C>
 TKM_DEVICE void ring_consume(RingShared<C>& shared, int warp) {
   RingCursor<C.stages> cursor(0);
   RingCursor<2> sums_cursor(1);
   int g = lane_id() / 4, i = lane_id() % 4;
   constexpr int kSlabs = C.slabs(), kChunks = C.chunks();
-  shared.x_full.wait(0);
   for (int tile = first_tile(); tile < C.tiles(); tile += tile_step()) {
     float sums[2][4] = {};
     for (int c = 0; c < kChunks; ++c) {
@@ -175,9 +246,12 @@ TKM_DEVICE void ring_finish(RingShared<C>& shared, const MatMulArgs<bf16, bf16, 
   }
 }
 
-template <RingConfig C, typename Bias, typename Y>
+template <RingConfig C, typename Norm, typename Bias, typename Y>
 __global__ void __launch_bounds__(kRingThreads, 1)
-    matmul_ring(MatMulArgs<bf16, bf16, Bias, Y> args, const __grid_constant__ TensorMap w_map) {
+    matmul_ring(MatMulArgs<bf16, bf16, Bias, Y> args,
+                const __grid_constant__ TensorMap w_map,
+                const Norm* norm,
+                float eps) {
   extern __shared__ __align__(1024) u8 memory[];
   auto& shared = *reinterpret_cast<RingShared<C>*>(memory);
   if (threadIdx.x == 0) {
@@ -199,12 +273,21 @@ __global__ void __launch_bounds__(kRingThreads, 1)
   if (warp == kRingWarps) {
     if (lane_id() == 0) ring_produce<C>(shared, &w_map);
     wait_for_predecessors();
+  } else if (warp < kRingWarps) {
+    if constexpr (C.norm) {
+      RingNorm<C, Norm> normed;
+      normed.load(norm);
+      wait_for_predecessors();
+      shared.x_full.wait(0);
+      normed.apply(shared, imin(C.tokens, args.tokens), eps);
+    } else {
+      wait_for_predecessors();
+      shared.x_full.wait(0);
+    }
+    ring_consume<C>(shared, warp);
   } else {
     wait_for_predecessors();
-    if (warp < kRingWarps)
-      ring_consume<C>(shared, warp);
-    else
-      ring_finish<C>(shared, args);
+    ring_finish<C>(shared, args);
   }
 }
 

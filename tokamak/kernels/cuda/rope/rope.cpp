@@ -4,28 +4,13 @@
 
 #include <map>
 
-#include "tokamak/kernels/cuda/device_code.h"
+#include "tokamak/kernels/cuda/rope/rope_params.h"
 #include "tokamak/kernels/cuda/tactics.h"
-#include "tokamak/op/attention.h"
 
 namespace tokamak::kernels::cuda {
 namespace {
 
 constexpr int64_t kWarps = 4;
-
-/// tkm::RopeParams
-struct RopeParams {
-  float attention_factor, eps;
-  float frequencies[128];
-};
-constexpr int64_t kMaxRotaryDim = 2 * static_cast<int64_t>(std::size(RopeParams{}.frequencies));
-
-RopeParams params_of(const op::RotarySettings& settings, float eps) {
-  RopeParams params{.attention_factor = settings.attention_factor, .eps = eps, .frequencies = {}};
-  std::vector<float> frequencies = op::rotary_frequencies(settings);
-  std::copy(frequencies.begin(), frequencies.end(), params.frequencies);
-  return params;
-}
 
 /// The op as rope_append has it; a plain rope has neither cache nor norm.
 struct RopeProblem {
@@ -35,16 +20,8 @@ struct RopeProblem {
 
   int64_t heads() const { return op.num_heads + (append ? 2 * op.num_kv_heads : 0); }
   std::string kernel(DType kv) const {
-    std::string config = construct("RopeConfig",
-                                   append,
-                                   op.qk_norm,
-                                   op.unit_offset,
-                                   op.interleaved,
-                                   op.num_heads,
-                                   op.num_kv_heads,
-                                   op.head_dim,
-                                   op.rotary_dim);
-    return instantiate("rope", config, device_type(x), device_type(weight), device_type(kv));
+    return instantiate(
+        "rope", rope_config(op, append), device_type(x), device_type(weight), device_type(kv));
   }
 };
 
@@ -65,7 +42,7 @@ RopeProblem problem_of(const KernelDesc& desc) {
 class RopeKernel : public Kernel {
  public:
   RopeKernel(device::Device& device, const RopeProblem& problem)
-      : device_(device), problem_(problem), params_(params_of(problem.op, problem.op.eps)) {}
+      : device_(device), problem_(problem), params_(rope_params(problem.op, problem.op.eps)) {}
 
   /// The kernel for a cache of this type.
   Result<void> load(DType kv) {
