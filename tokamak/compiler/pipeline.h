@@ -17,7 +17,7 @@ namespace tokamak::compiler {
 
 struct Pass {
   std::string_view name;
-  Result<int> (*run)(ir::Graph&);  ///< Returns the number of rewrites.
+  Result<int> (*run)(ir::Graph&);     ///< Returns the number of rewrites.
   std::optional<Target> target = {};  ///< Runs for this target alone; none: for all.
 };
 

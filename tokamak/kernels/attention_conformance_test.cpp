@@ -258,10 +258,8 @@ op::RopeAppend rotary(int64_t dim, bool qk_norm = false, bool interleaved = fals
 TEST(AttentionConformance, RopeAttendAtPageBorders) {
   for (DType dtype : kDTypes) {
     for (int32_t context : {0, 1, 15, 62, 63, 64, 65, 127, 128, 300, 511, 512, 1000, 2047, 5000}) {
-      check_rope_attend({.num_heads = 8, .num_kv_heads = 2, .head_dim = 64},
-                        rotary(64),
-                        dtype,
-                        {{1, context}});
+      check_rope_attend(
+          {.num_heads = 8, .num_kv_heads = 2, .head_dim = 64}, rotary(64), dtype, {{1, context}});
     }
   }
 }

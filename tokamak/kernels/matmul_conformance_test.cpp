@@ -98,8 +98,8 @@ TEST(MatMulConformance, NormedInput) {
   gated.gated = true;
   gated.activation = op::ActivationKind::kSilu;
   for (const op::MatMul& matmul : {plain, full, gated}) {
-    for (int64_t tokens : {1, 2, 3, 4, 7, 8, 9, 16, 33}) {
-      for (MatMulShape shape : {MatMulShape{64, 96}, {192, 160}, {2048, 64}, {4160, 272}}) {
+    for (int64_t tokens : {1, 2, 3, 8, 9, 33}) {
+      for (MatMulShape shape : {MatMulShape{64, 96}, {200, 160}, {2048, 64}, {4160, 272}}) {
         for (DType dtype : kDTypes) {
           check_norm_matmul(matmul, {.eps = 1e-5f}, dtype, dtype, tokens, shape);
           if (tokens < 3)

@@ -78,10 +78,11 @@ struct RopeAttend : RopeAppend {
   float scale = 0.0f;
   int64_t window = 0;
   float softcap = 0.0f;
-  static constexpr auto kFields = std::tuple_cat(RopeAppend::kFields,
-                                                 std::tuple{Field{"scale", &RopeAttend::scale},
-                                                            Field{"window", &RopeAttend::window},
-                                                            Field{"softcap", &RopeAttend::softcap}});
+  static constexpr auto kFields =
+      std::tuple_cat(RopeAppend::kFields,
+                     std::tuple{Field{"scale", &RopeAttend::scale},
+                                Field{"window", &RopeAttend::window},
+                                Field{"softcap", &RopeAttend::softcap}});
   RopeAttend() = default;
   RopeAttend(const RopeAppend& append, const Attend& attend);
   Attend attend() const;

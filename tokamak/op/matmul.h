@@ -37,10 +37,9 @@ struct NormMatMul : MatMul {
   static constexpr std::string_view kName = "norm_matmul";
   float eps = 1e-6f;
   bool unit_offset = false;  ///< As of RmsNorm.
-  static constexpr auto kFields =
-      std::tuple_cat(MatMul::kFields,
-                     std::tuple{Field{"eps", &NormMatMul::eps},
-                                Field{"unit_offset", &NormMatMul::unit_offset}});
+  static constexpr auto kFields = std::tuple_cat(
+      MatMul::kFields,
+      std::tuple{Field{"eps", &NormMatMul::eps}, Field{"unit_offset", &NormMatMul::unit_offset}});
   NormMatMul() = default;
   NormMatMul(const RmsNorm& norm, const MatMul& matmul);
   RmsNorm norm() const;

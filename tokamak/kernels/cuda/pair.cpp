@@ -49,7 +49,7 @@ class PairKernel : public Kernel {
 Result<std::unique_ptr<Kernel>> make_half(const KernelDesc& half,
                                           const Json& config,
                                           device::Device& device) {
-  const Json *name = config.is_object() && config.contains("tactic") ? &config["tactic"] : nullptr;
+  const Json* name = config.is_object() && config.contains("tactic") ? &config["tactic"] : nullptr;
   const Tactic* tactic =
       name && name->is_string() ? find_tactic(name->get<std::string>()) : nullptr;
   if (!tactic || tactic->target != Target::kCuda || !config.contains("config"))

@@ -26,10 +26,12 @@ const Tactic& attention_cuda_flash();
 const Tactic& attention_cuda_plain();
 const Tactic& rope_attend_cuda_cluster();
 const Tactic& rope_attend_cuda_halves();
+const Tactic& matmul_cuda_stream();
 const Tactic& matmul_cuda_ring();
 const Tactic& matmul_cuda_tma();
 const Tactic& matmul_cuda_cublaslt();
 const Tactic& matmul_cuda_plain();
+const Tactic& norm_matmul_cuda_stream();
 const Tactic& norm_matmul_cuda_ring();
 const Tactic& norm_matmul_cuda_halves();
 

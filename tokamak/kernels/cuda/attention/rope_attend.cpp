@@ -10,7 +10,6 @@ namespace tokamak::kernels::cuda {
 namespace {
 
 constexpr int64_t kWarps = 4, kMaxCluster = 8, kMaxClusters = 8;
-constexpr int64_t kWaves = 2;  ///< Blocks a multiprocessor that sequences are split for.
 
 Halves halves_of(const KernelDesc& desc) {
   const auto& op = *desc.op.as<op::RopeAttend>();
@@ -73,7 +72,7 @@ class ClusterKernel : public Kernel {
             sequences = launch.device_batch->num_sequences;
     auto [cluster, clusters] = split(sequences * heads, launch.device_batch->max_pages);
     function_.launch(
-        {.grid = {grid_size(cluster * clusters), grid_size(heads), grid_size(sequences)},
+        {.grid = {grid_size(cluster), grid_size(heads), grid_size(clusters * sequences)},
          .block = {grid_size(kWarps * 32)},
          .shared_bytes = grid_size(shared_bytes()),
          .cluster = {grid_size(cluster)},
@@ -103,11 +102,13 @@ class ClusterKernel : public Kernel {
  private:
   int64_t shared_bytes() const { return shared_bytes(op_, config_.stages); }
   int64_t group_rows() const { return std::min<int64_t>(op_.num_heads / op_.num_kv_heads, 16); }
-  int64_t split_blocks() const { return kWaves * device_.info().num_sms; }
+  /// Blocks that share work are no more than twice the multiprocessors.
+  int64_t split_blocks() const { return 2 * device_.info().num_sms; }
 
   /// Blocks of a cluster, and clusters, for each of `items` sequences and heads of at most `pages`.
   std::pair<int64_t, int64_t> split(int64_t items, int64_t pages) const {
-    int64_t splits = std::clamp<int64_t>(split_blocks() / std::max<int64_t>(items, 1), 1, pages);
+    int64_t wanted = ceil_div(device_.info().num_sms, std::max<int64_t>(items, 1)),
+            splits = std::clamp<int64_t>(wanted, 1, pages);
     int64_t cluster = 1;
     while (cluster < kMaxCluster && 2 * cluster <= splits) cluster *= 2;
     return {cluster, std::clamp<int64_t>(splits / cluster, 1, kMaxClusters)};
@@ -146,8 +147,7 @@ const Tactic& rope_attend_cuda_cluster() {
             if (!op || !all_supported(desc) || !is_supported_rope(*op)) return out;
             std::vector<Json> halves = half_candidates(halves_of(desc).second, tokens, device);
             for (int64_t stages : {2, 3}) {
-              if (!halves.empty() &&
-                  claims(desc, device::cuda::cuda_device(device).info(), stages))
+              if (!halves.empty() && claims(desc, device::cuda::cuda_device(device).info(), stages))
                 out.push_back(ClusterConfig{stages, halves[0]}.json());
             }
             return out;
@@ -175,9 +175,9 @@ const Tactic& rope_attend_cuda_halves() {
         if (!op || !all_supported(desc) || !is_supported_rope(*op)) return {};
         return half_candidates(halves_of(desc).second, tokens, device);
       },
-      .make = [](const KernelDesc& desc, const Json& config, device::Device& device) {
-        return make_pair(halves_of(desc), config, device);
-      }};
+      .make = [](const KernelDesc& desc,
+                 const Json& config,
+                 device::Device& device) { return make_pair(halves_of(desc), config, device); }};
   return tactic;
 }
 

@@ -12,12 +12,13 @@
 // theirs meet in the workspace, where the last block to arrive adds them in order: the same bits
 // every time.
 //
-// Grid: x = clusters x blocks of a cluster (1, 2, 4, 8), y = kv_heads * blocks of 16 heads, z =
-// sequences; 128 threads. Padding (no row) computes nothing.
+// Grid: x = blocks of a cluster (1, 2, 4, 8), y = kv_heads * blocks of 16 heads, z = clusters x
+// sequences, the first clusters of all sequences first; 128 threads. Padding (no row) computes
+// nothing.
 // Shared memory: stages x page (keys, values), then the warps' sums and the block's; queries (16
 // rows) and the new key and value.
-// Workspace: [z][y][cluster] of group rows x head_dim sums, then as many pairs {largest, total}.
-// Limits: head_dim a multiple of 16 up to 256; bf16.
+// Workspace: [sequence][y][cluster] of group rows x head_dim sums, then as many pairs {largest,
+// total}. Limits: head_dim a multiple of 16 up to 256; bf16.
 #pragma once
 
 #include "attention/flash.cuh"
@@ -47,22 +48,22 @@ struct RopeAttendShared {
   u32 arrived;
 };
 
-/// The pages [first, end) of this block, how many blocks share the sequence, and of them this
-/// cluster; none if first == end.
+/// The pages [first, end) of this block, how many blocks share the sequence, and how many of them
+/// are of this cluster; none if first == end. `most`: clusters that there are.
 struct ClusterPages {
   int first, end, active, mine;
 };
 template <AttendConfig C>
-TKM_DEVICE ClusterPages cluster_pages(int position, const AttendParams& params) {
+TKM_DEVICE ClusterPages
+cluster_pages(int position, int cluster, int most, const AttendParams& params) {
   int first = first_visible<C>(position, params) / kPageTokens,
-      count = position / kPageTokens - first + 1, size = cluster_size(),
-      most = static_cast<int>(gridDim.x) / size, block = static_cast<int>(blockIdx.x);
-  int clusters =
-      imin(most, (count + size * kClusterPages - 1) / (size * kClusterPages));
+      count = position / kPageTokens - first + 1, size = static_cast<int>(gridDim.x),
+      block = cluster * size + static_cast<int>(blockIdx.x);
+  int clusters = imin(most, (count + size * kClusterPages - 1) / (size * kClusterPages));
   int chunk = (count + clusters * size - 1) / (clusters * size),
       active = (count + chunk - 1) / chunk;
   int begin = imin(count, block * chunk), end = imin(count, begin + chunk);
-  return {first + begin, first + end, active, imax(0, imin(size, active - block / size * size))};
+  return {first + begin, first + end, active, imax(0, imin(size, active - cluster * size))};
 }
 
 /// Weighs `count` parts of one result; `part(p)` is {largest, total}, `out(p)` the sum.
@@ -107,12 +108,18 @@ __global__ void __launch_bounds__(C.warps * 32, 1)
   extern __shared__ __align__(128) u8 memory[];
   auto& shared = *reinterpret_cast<Shared*>(memory);
   start_successors();
-  int sequence = static_cast<int>(blockIdx.z), warp = warp_id(), g = lane_id() / 4;
+  int sequence = static_cast<int>(blockIdx.z) % batch.num_sequences,
+      cluster = static_cast<int>(blockIdx.z) / batch.num_sequences,
+      most = static_cast<int>(gridDim.z) / batch.num_sequences;
+  int warp = warp_id(), g = lane_id() / 4;
   int row = batch.first_rows[sequence];
-  if (batch.first_rows[sequence + 1] - row != 1) return wait_for_predecessors();
   int context = batch.contexts[sequence];
-  ClusterPages pages = cluster_pages<C>(context, params);
-  if (pages.mine == 0 || (pages.active == 1 && blockIdx.x > 0)) return wait_for_predecessors();
+  ClusterPages pages = cluster_pages<C>(context, cluster, most, params);
+  if (batch.first_rows[sequence + 1] - row != 1 || pages.mine == 0 ||
+      (pages.active == 1 && blockIdx.x > 0)) {
+    if (cluster == 0) wait_for_predecessors();  // So that no end comes before theirs.
+    return;
+  }
   int kv_head = static_cast<int>(blockIdx.y) / kRowBlocks;
   int first_head = static_cast<int>(blockIdx.y) % kRowBlocks * 16;
   int heads = imin(kRows, C.group() - first_head);
@@ -142,7 +149,7 @@ __global__ void __launch_bounds__(C.warps * 32, 1)
   // The heads of the group, then k and v.
   const bf16* from = qkv + static_cast<i64>(row) * (C.heads + 2 * C.kv_heads) * D;
   for (int h = warp; h < heads + (appends ? 2 : 0); h += C.warps) {
-    bool query = h < heads, value = h > heads;
+    bool query = h<heads, value = h> heads;
     Head<R> head;
     head.load(from + (query   ? kv_head * C.group() + first_head + h
                       : value ? C.heads + C.kv_heads + kv_head
@@ -193,7 +200,7 @@ __global__ void __launch_bounds__(C.warps * 32, 1)
             return first_token + token <= context && first_token + token >= begin;
           });
     }
-    __syncthreads();
+    if (index + C.stages < pages.end) __syncthreads();
     fetch(index + C.stages);
   }
   wait_for_copies<0>();
@@ -235,14 +242,13 @@ __global__ void __launch_bounds__(C.warps * 32, 1)
 
   // The blocks' sums become the cluster's; each block takes a share of the results.
   sync_cluster();
-  int size = cluster_size(), share = kValues / size, first = cluster_rank() * share;
-  int clusters = (pages.active + size - 1) / size,
-      cluster = static_cast<int>(blockIdx.x) / size, most = static_cast<int>(gridDim.x) / size;
-  i64 item = static_cast<i64>(blockIdx.z) * gridDim.y + blockIdx.y;
+  int size = static_cast<int>(gridDim.x), share = kValues / size,
+      first = static_cast<int>(blockIdx.x) * share, clusters = (pages.active + size - 1) / size;
+  i64 item = static_cast<i64>(sequence) * gridDim.y + blockIdx.y;
   float* parts = partials + item * most * kValues;
-  auto* pairs = reinterpret_cast<float2*>(partials + static_cast<i64>(gridDim.z) * gridDim.y *
-                                                         most * kValues) +
-                item * most * kRows;
+  auto* pairs =
+      reinterpret_cast<float2*>(partials + static_cast<i64>(gridDim.z) * gridDim.y * kValues) +
+      item * most * kRows;
   for (int at = first + static_cast<int>(threadIdx.x); at < first + share; at += kThreads) {
     int r = at / D, d = at % D;
     float2 merged;

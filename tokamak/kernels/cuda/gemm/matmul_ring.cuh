@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // matmul_ring: up to `tokens` <= 8 tokens, bf16, w [N, K] row-major: as fast as the weights stream.
 //
-// A block a multiprocessor stays for the whole kernel. One warp streams tiles of 16 weight rows (8
-// of the gate and 8 of the up half if gated) through a ring of shared memory, in stages of `chunk`
-// columns, and starts before the predecessors have ended. Eight warps multiply them by tensor cores
-// with the tokens as the narrow side, each its columns of a stage, and find x in shared memory. One
-// warp fetches x, adds the eight sums of a tile, finishes and stores it. If normed, the eight warps
-// first replace each row of x by its RMS norm, whose weights they hold in registers by then.
+// A block a multiprocessor stays for the whole kernel. One warp streams tiles of 8 weight rows (4
+// of the gate and 4 of the up half if gated) through a ring of shared memory, in stages of `chunk`
+// columns, a bulk copy a row, and starts before the predecessors have ended. Eight warps multiply
+// them by tensor cores, each its columns of a stage, and find x in shared memory. One warp fetches
+// x, adds the eight sums of a tile, finishes and stores it. If normed, the eight warps first
+// replace each row of x by its RMS norm, whose weights they hold in registers by then.
 //
-// A stage is `chunk` / 64 slabs of 16 rows x 128 bytes with 128-byte swizzle, brought by one tensor
-// copy. Columns are multiplied in an order of their own, the same for both operands: in step s of a
-// slab, lane 4 g + i holds columns 16 i + 8 s ... + 7 of row g (and g + 8) of w and of token g of
-// x, 16 bytes each, so that the 8 lanes of an access hit all banks.
+// Rows in shared memory are 16 bytes longer than their columns. Columns are multiplied in an order
+// of their own, the same for both operands: in step s of 64 columns, lane 4 g + i holds columns 16
+// i
+// + 8 s ... + 7 of row g of w and of token g of x, so that the 8 lanes of an access hit all banks.
 //
-// Shared memory (1 KiB-aligned): stages of slabs, x (a row of K + 8 columns a token), squares of x,
-// two sets of sums, barriers full/empty a stage (1 arrival + bytes / 8 warps), sums full/empty (8
-// warps / 1), x full (1 + bytes).
+// Shared memory: stages x 8 rows, x (a row a token), two sets of sums, squares of x, barriers
+// full/empty a stage (1 arrival + bytes / 8 warps), sums full/empty (8 warps / 1), x full (1 +
+// bytes).
 //
-// Grid: x = blocks; 320 threads. Limits: 64 divides K; 512 divides chunk; F % 8 == 0 if gated.
+// Grid: x = blocks; 320 threads. Limits: 64 divides K; 512 divides chunk.
 #pragma once
 
 #include "gemm/epilogue.cuh"
@@ -26,8 +26,8 @@
 
 namespace tkm {
 
-constexpr int kRingWarps = 8, kRingThreads = (kRingWarps + 2) * 32;
-constexpr int kSlabColumns = 64, kSlabBytes = 16 * kSlabColumns * 2;
+constexpr int kRingWarps = 8, kRingThreads = (kRingWarps + 2) * 32, kRingRows = 8;
+constexpr int kSlabColumns = 64;
 
 struct RingConfig {
   MatMulProblem problem;
@@ -36,9 +36,11 @@ struct RingConfig {
   int tokens;  ///< At most; a power of two.
   bool norm;
   bool unit_offset;
-  TKM_DEVICE constexpr int stage_bytes() const { return 16 * chunk * 2; }
+  TKM_DEVICE constexpr int pitch() const { return chunk * 2 + 16; }
   TKM_DEVICE constexpr int x_pitch() const { return problem.depth * 2 + 16; }
-  TKM_DEVICE constexpr int tiles() const { return (problem.outputs + 15) / 16; }
+  /// Results of a tile, a token.
+  TKM_DEVICE constexpr int results() const { return problem.gated ? kRingRows / 2 : kRingRows; }
+  TKM_DEVICE constexpr int tiles() const { return (problem.columns() + results() - 1) / results(); }
   TKM_DEVICE constexpr int chunks() const { return (problem.depth + chunk - 1) / chunk; }
   /// That a warp has in a stage.
   TKM_DEVICE constexpr int slabs() const { return chunk / (kSlabColumns * kRingWarps); }
@@ -46,10 +48,10 @@ struct RingConfig {
 
 template <RingConfig C>
 struct RingShared {
-  u8 ring[C.stages][C.stage_bytes()];
+  u8 ring[C.stages][kRingRows][C.pitch()];
   u8 x[C.tokens][C.x_pitch()];
-  float4 sums[2][kRingWarps][32];
-  float squares[C.norm ? C.tokens : 1][kRingWarps];
+  float2 sums[2][kRingWarps][32];
+  float squares[C.tokens][kRingWarps];
   Barrier full[C.stages], empty[C.stages], sums_full[2], sums_empty[2], x_full;
 };
 
@@ -61,21 +63,27 @@ TKM_DEVICE int tile_step() {
   return static_cast<int>(gridDim.x);
 }
 
-/// By one lane.
+/// By a warp, whose lane r copies row r.
 template <RingConfig C>
-TKM_DEVICE void ring_produce(RingShared<C>& shared, const TensorMap* w_map) {
+TKM_DEVICE void ring_produce(RingShared<C>& shared, const bf16* w) {
   RingCursor<C.stages> cursor(1);
   u64 policy = evict_first_policy();
+  int row = lane_id() % C.results(), half = lane_id() / C.results();
   for (int tile = first_tile(); tile < C.tiles(); tile += tile_step()) {
+    int j = tile * C.results() + row;
+    bool mine = lane_id() < kRingRows && j < C.problem.columns();
+    int rows = __popc(__ballot_sync(0xffffffffu, mine));
+    const bf16* from = w + (static_cast<i64>(half) * C.problem.columns() + j) * C.problem.depth;
     for (int c = 0; c < C.chunks(); ++c) {
       Barrier* full = &shared.full[cursor.slot];
-      int slab = c * (C.chunk / kSlabColumns);
-      shared.empty[cursor.slot].wait(cursor.parity);
-      full->arrive_and_expect(C.stage_bytes());
-      if constexpr (C.problem.gated)
-        tensor_load(shared.ring[cursor.slot], w_map, 0, tile * 8, 0, slab, full, policy);
-      else
-        tensor_load(shared.ring[cursor.slot], w_map, 0, tile * 16, slab, full, policy);
+      u32 bytes = static_cast<u32>(imin(C.chunk, C.problem.depth - c * C.chunk) * 2);
+      if (lane_id() == 0) {
+        shared.empty[cursor.slot].wait(cursor.parity);
+        full->arrive_and_expect(static_cast<u32>(rows) * bytes);
+      }
+      __syncwarp();
+      if (mine)
+        bulk_load(shared.ring[cursor.slot][lane_id()], from + c * C.chunk, bytes, full, policy);
       cursor.advance();
     }
   }
@@ -161,43 +169,40 @@ TKM_DEVICE void ring_consume(RingShared<C>& shared, int warp) {
       __syncwarp();
 #pragma unroll
       for (int s = 0; s < kSlabs; ++s) {
-        int column = c * C.chunk + (warp * kSlabs + s) * kSlabColumns;
+        int slab = (warp * kSlabs + s) * kSlabColumns, column = c * C.chunk + slab;
         if (column >= C.problem.depth) break;
-        const u8* row = shared.ring[cursor.slot] + (warp * kSlabs + s) * kSlabBytes + g * 128;
+        const u8* row = shared.ring[cursor.slot][g] + slab * 2 + i * 32;
+        const u8* x = shared.x[g % C.tokens] + column * 2 + i * 32;
 #pragma unroll
         for (int step = 0; step < 2; ++step) {
-          int at = ((2 * i + step) ^ g) * 16;
-          uint4 low = *reinterpret_cast<const uint4*>(row + at);
-          uint4 high = *reinterpret_cast<const uint4*>(row + 8 * 128 + at);
-          uint4 b = *reinterpret_cast<const uint4*>(
-              &shared.x[g % C.tokens][column * 2 + i * 32 + step * 16]);
-          multiply_16x8x16(sums[0], {low.x, high.x, low.y, high.y}, b.x, b.y);
-          multiply_16x8x16(sums[1], {low.z, high.z, low.w, high.w}, b.z, b.w);
+          uint4 b = *reinterpret_cast<const uint4*>(row + step * 16);
+          uint4 a = *reinterpret_cast<const uint4*>(x + step * 16);
+          multiply_16x8x16(sums[0], {a.x, 0, a.y, 0}, b.x, b.y);
+          multiply_16x8x16(sums[1], {a.z, 0, a.w, 0}, b.z, b.w);
         }
       }
       __syncwarp();
-      if (lane_id() == 0) shared.empty[cursor.slot].arrive_after(sums[0][0]);
+      if (lane_id() == 0) shared.empty[cursor.slot].arrive_after(sums[0][0] + sums[1][0]);
       cursor.advance();
     }
     shared.sums_empty[sums_cursor.slot].wait(sums_cursor.parity);
     __syncwarp();
-    shared.sums[sums_cursor.slot][warp][lane_id()] = make_float4(sums[0][0] + sums[1][0],
-                                                                 sums[0][1] + sums[1][1],
-                                                                 sums[0][2] + sums[1][2],
-                                                                 sums[0][3] + sums[1][3]);
+    shared.sums[sums_cursor.slot][warp][lane_id()] =
+        make_float2(sums[0][0] + sums[1][0], sums[0][1] + sums[1][1]);
     __syncwarp();
     if (lane_id() == 0) shared.sums_full[sums_cursor.slot].arrive();
     sums_cursor.advance();
   }
 }
 
+/// Lane 4 g + i has the rows 2 i and 2 i + 1 of a tile for token g.
 template <RingConfig C, typename Bias, typename Y>
 TKM_DEVICE void ring_finish(RingShared<C>& shared, const MatMulArgs<bf16, bf16, Bias, Y>& args) {
   constexpr MatMulProblem P = C.problem;
-  if (lane_id() == 0)
-    shared.x_full.arrive_and_expect(static_cast<u32>(imin(C.tokens, args.tokens) * P.depth * 2));
+  int num_tokens = imin(C.tokens, args.tokens), token = lane_id() / 4;
+  if (lane_id() == 0) shared.x_full.arrive_and_expect(static_cast<u32>(num_tokens * P.depth * 2));
   __syncwarp();
-  if (lane_id() < imin(C.tokens, args.tokens)) {
+  if (lane_id() < num_tokens) {
     bulk_load(shared.x[lane_id()],
               args.x + static_cast<i64>(lane_id()) * P.depth,
               P.depth * 2,
@@ -205,57 +210,47 @@ TKM_DEVICE void ring_finish(RingShared<C>& shared, const MatMulArgs<bf16, bf16, 
               evict_last_policy());
   }
   RingCursor<2> cursor(0);
-  int num_tokens = imin(C.tokens, args.tokens), g = lane_id() / 4, token = lane_id() % 4 * 2;
+  int row = lane_id() % 4 * 2, half = row / C.results();
   for (int tile = first_tile(); tile < C.tiles(); tile += tile_step()) {
-    // Sum h belongs to token + h % 2 and, unless gated, to row g + 8 (h / 2).
-    int column = P.gated ? tile * 8 + g : tile * 16 + g;
-    float bias[2] = {}, residual[4] = {};
+    int column = tile * C.results() + row % C.results();
+    float bias[2] = {}, residual[2] = {};
 #pragma unroll
-    for (int h = 0; h < 4; ++h) {
-      int j = column + (P.gated ? 0 : h / 2 * 8), t = token + h % 2;
-      if (j >= P.columns()) continue;
-      if constexpr (P.bias)
-        bias[h / 2] = to_float(args.bias[j + (P.gated ? h / 2 * P.columns() : 0)]);
+    for (int h = 0; h < 2; ++h) {
+      if (column + h >= P.columns()) continue;
+      if constexpr (P.bias) bias[h] = to_float(args.bias[half * P.columns() + column + h]);
       if constexpr (P.residual) {
-        if ((!P.gated || h < 2) && t < num_tokens)
-          residual[h] = to_float(args.residual[static_cast<i64>(t) * P.columns() + j]);
+        if (half == 0 && token < num_tokens)
+          residual[h] = to_float(args.residual[static_cast<i64>(token) * P.columns() + column + h]);
       }
     }
     shared.sums_full[cursor.slot].wait(cursor.parity);
-    float sums[4] = {};
+    float sums[2] = {};
 #pragma unroll
     for (int w = 0; w < kRingWarps; ++w) {
-      float4 part = shared.sums[cursor.slot][w][lane_id()];
+      float2 part = shared.sums[cursor.slot][w][lane_id()];
       sums[0] += part.x;
       sums[1] += part.y;
-      sums[2] += part.z;
-      sums[3] += part.w;
     }
     __syncwarp();
     if (lane_id() == 0) shared.sums_empty[cursor.slot].arrive();
     cursor.advance();
 #pragma unroll
-    for (int h = 0; h < 4; ++h) sums[h] += bias[h / 2];
-#pragma unroll
-    for (int h = 0; h < (P.gated ? 2 : 4); ++h) {
-      int j = column + h / 2 * 8, t = token + h % 2;
-      if (j >= P.columns() || t >= num_tokens) continue;
-      args.y[static_cast<i64>(t) * P.columns() + j] =
-          from_float<Y>(finish<P>(sums[h], sums[h % 2 + 2]) + residual[h]);
+    for (int h = 0; h < 2; ++h) {
+      float sum = sums[h] + bias[h], up = 0;
+      if constexpr (P.gated) up = __shfl_down_sync(0xffffffffu, sum, 2);
+      if (half > 0 || token >= num_tokens || column + h >= P.columns()) continue;
+      args.y[static_cast<i64>(token) * P.columns() + column + h] =
+          from_float<Y>(finish<P>(sum, up) + residual[h]);
     }
   }
 }
 
 template <RingConfig C, typename Norm, typename Bias, typename Y>
 __global__ void __launch_bounds__(kRingThreads, 1)
-    matmul_ring(MatMulArgs<bf16, bf16, Bias, Y> args,
-                const __grid_constant__ TensorMap w_map,
-                const Norm* norm,
-                float eps) {
+    matmul_ring(MatMulArgs<bf16, bf16, Bias, Y> args, const Norm* norm, float eps) {
   extern __shared__ __align__(1024) u8 memory[];
   auto& shared = *reinterpret_cast<RingShared<C>*>(memory);
   if (threadIdx.x == 0) {
-    prefetch_tensor_map(&w_map);
     for (int s = 0; s < C.stages; ++s) {
       shared.full[s].init(1);
       shared.empty[s].init(kRingWarps);
@@ -271,7 +266,7 @@ __global__ void __launch_bounds__(kRingThreads, 1)
   start_successors();
   int warp = warp_id();
   if (warp == kRingWarps) {
-    if (lane_id() == 0) ring_produce<C>(shared, &w_map);
+    ring_produce<C>(shared, args.w);
     wait_for_predecessors();
   } else if (warp < kRingWarps) {
     if constexpr (C.norm) {

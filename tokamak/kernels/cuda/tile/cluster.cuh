@@ -1,23 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Thread blocks of a cluster: they run at the same time and read each other's shared memory (sm_90).
-// A kernel that is launched without clusters is a cluster of one. PTX ISA, "barrier.cluster".
+// Thread blocks of a cluster: they run at the same time and read each other's shared memory
+// (sm_90). A kernel that is launched without clusters is one of one block. PTX ISA,
+// "barrier.cluster".
 #pragma once
 
 #include "tile/async.cuh"
 
 namespace tkm {
 
-/// Of this block, among those along x.
-TKM_DEVICE int cluster_rank() {
-  int rank;
-  asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
-  return rank;
-}
-TKM_DEVICE int cluster_size() {
-  int size;
-  asm("mov.u32 %0, %%cluster_nctarank;" : "=r"(size));
-  return size;
-}
 /// All threads of all blocks of the cluster meet; what they wrote to shared memory is visible.
 TKM_DEVICE void sync_cluster() {
   asm volatile(

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// A matmul and the norm before it, for kernels that do both.
+#pragma once
+
+#include "tokamak/kernels/cuda/gemm/matmul_problem.h"
+
+namespace tokamak::kernels::cuda {
+
+struct NormedProblem : MatMulProblem {
+  std::optional<op::NormMatMul> norm;  ///< None: a plain matmul.
+  DType norm_dtype = DType::kBF16;
+};
+
+/// Nothing if `desc` is another op, has types that no kernel takes, or a norm whose weights do not
+/// fit the registers of a block.
+std::optional<NormedProblem> normed_problem(const KernelDesc& desc);
+
+/// Arguments of a kernel: the norm's weights, null without a norm, and its epsilon.
+inline const void* norm_weights(const NormedProblem& problem, const Launch& launch) {
+  return problem.norm ? launch.inputs.back().data : nullptr;
+}
+inline float norm_eps(const NormedProblem& problem) {
+  return problem.norm ? problem.norm->eps : 0.0f;
+}
+
+}  // namespace tokamak::kernels::cuda
