@@ -107,7 +107,7 @@ class ClusterKernel : public Kernel {
 
   /// Blocks of a cluster, and clusters, for each of `items` sequences and heads of at most `pages`.
   std::pair<int64_t, int64_t> split(int64_t items, int64_t pages) const {
-    int64_t wanted = ceil_div(device_.info().num_sms, std::max<int64_t>(items, 1)),
+    int64_t wanted = ceil_div(split_blocks(), std::max<int64_t>(items, 1)),
             splits = std::clamp<int64_t>(wanted, 1, pages);
     int64_t cluster = 1;
     while (cluster < kMaxCluster && 2 * cluster <= splits) cluster *= 2;

@@ -89,7 +89,7 @@ class StreamMatMul : public Kernel {
 std::vector<StreamConfig> choices(const MatMulProblem& p, int64_t tokens) {
   std::vector<StreamConfig> configs;
   int64_t least = p.op.gated ? 2 : 1;
-  for (int64_t stage_bytes : {32 << 10, 16 << 10, 64 << 10}) {
+  for (int64_t stage_bytes : {64 << 10, 32 << 10, 16 << 10}) {
     int64_t rows = std::clamp<int64_t>(stage_bytes / (p.depth * 2) / least * least, least, 16);
     int64_t stages = std::max<int64_t>(2, ceil_div(kLeastRingBytes, rows * p.depth * 2));
     bool known = std::any_of(configs.begin(), configs.end(), [&](const StreamConfig& other) {
