@@ -132,10 +132,7 @@ class Emitter {
   }
 
   Result<void> add_kv_layer(const ir::Node& node) {
-    const op::AttentionSettings* settings = node.as<op::Attention>();
-    if (!settings) settings = node.as<op::Attend>();
-    op::Attend both;
-    if (const auto* fused = node.as<op::RopeAttend>()) settings = &(both = fused->attend());
+    const auto settings = op::attention_settings(node.op());
     if (!settings) return {};
     engine::KvLayout& kv = plan_.kv;
     if (kv.num_layers &&
@@ -255,7 +252,8 @@ class Emitter {
   /// The weight at input 1, which tactics may want packed; -1 if that is not a weight.
   int32_t packed_input(size_t s) const {
     const PlanStep& step = plan_.steps[s];
-    if (step.inputs.size() < 2 || (step.op != "matmul" && step.op != "norm_matmul" && step.op != "embedding")) return -1;
+    bool packs = step.op == "matmul" || step.op == "norm_matmul" || step.op == "embedding";
+    if (step.inputs.size() < 2 || !packs) return -1;
     int32_t value = step.inputs[1];
     return plan_.values[static_cast<size_t>(value)].kind == PlanValueKind::kWeight ? value : -1;
   }

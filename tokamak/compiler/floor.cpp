@@ -42,15 +42,13 @@ StepWork attend_work(const op::AttentionSettings& settings,
 
 StepWork step_work(const kernels::KernelDesc& desc, int64_t tokens, const device::Device& device) {
   DType dtype = desc.outputs[0].dtype;
-  if (const auto* attend = desc.op.as<op::Attend>())
-    return attend_work(*attend, dtype, tokens, device);
-  if (const auto* attention = desc.op.as<op::Attention>())
-    return attend_work(*attention, dtype, tokens, device);
+  if (auto settings = op::attention_settings(desc.op))
+    return attend_work(*settings, dtype, tokens, device);
   StepWork work;
   if (desc.op.name() == "embedding") return work;  // Some rows of its table.
   for (size_t i = 0; i < desc.inputs.size(); ++i)
     work.bytes += desc.weights[i] ? type_bytes(desc.inputs[i], tokens) : 0;
-  if (desc.op.as<op::MatMul>()) {
+  if (desc.op.as<op::MatMul>() || desc.op.as<op::NormMatMul>()) {
     int64_t products = tensor::num_elements(desc.inputs[1].resolve(tokens, tokens));
     work.flops = 2.0 * static_cast<double>(tokens) * static_cast<double>(products);
   }

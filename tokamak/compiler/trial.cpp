@@ -53,11 +53,6 @@ Result<device::Memory> random_memory(device::Device& device, DType dtype, int64_
   return memory;
 }
 
-const op::AttentionSettings* attention_of(const kernels::KernelDesc& desc) {
-  if (const auto* attend = desc.op.as<op::Attend>()) return attend;
-  return desc.op.as<op::Attention>();
-}
-
 }  // namespace
 
 bool TrialBatch::decodes(int64_t tokens, const device::Device& device) {
@@ -68,7 +63,7 @@ Result<TrialBatch> TrialBatch::make(device::Device& device,
                                     const kernels::KernelDesc& desc,
                                     int64_t tokens) {
   TrialBatch out;
-  const op::AttentionSettings* settings = attention_of(desc);
+  const auto settings = op::attention_settings(desc.op);
   if (!settings) return out;
   bool decodes = TrialBatch::decodes(tokens, device);
   int64_t num_sequences = decodes ? tokens : 1, rows = decodes ? 1 : tokens;

@@ -20,7 +20,7 @@ constexpr double kBudgetUs = 40'000;
 constexpr int kMinRuns = 3, kMaxRuns = 20;
 
 bool attends(const op::Op& op) {
-  return op.as<op::Attend>() || op.as<op::Attention>();
+  return op::attention_settings(op).has_value();
 }
 
 bool worth_timing(const kernels::KernelDesc& desc) {

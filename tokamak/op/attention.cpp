@@ -294,4 +294,11 @@ void RopeAttend::reference(const RopeAttend& r,
   Attend::reference(r.attend(), batch, std::span(&view, 1), outputs);
 }
 
+std::optional<AttentionSettings> attention_settings(const Op& op) {
+  if (const auto* attention = op.as<Attention>()) return *attention;
+  if (const auto* attend = op.as<Attend>()) return *attend;
+  if (const auto* both = op.as<RopeAttend>()) return both->attend();
+  return std::nullopt;
+}
+
 }  // namespace tokamak::op

@@ -90,4 +90,7 @@ struct RopeAttend : RopeAppend {
   static void reference(const RopeAttend&, const BatchView&, TensorSpan inputs, TensorSpan outputs);
 };
 
+/// Of an op that attends; nothing for others.
+std::optional<AttentionSettings> attention_settings(const Op& op);
+
 }  // namespace tokamak::op

@@ -152,6 +152,7 @@ class FlashAttendKernel : public Kernel {
 };
 
 /// Configs of attend_wgmma worth timing for steps of many tokens.
+/// Best first, by the bench of prompts on an H200.
 std::vector<FlashConfig> wgmma_configs(int64_t head_dim) {
   FlashConfig config{.split_stages = 3,
                      .tile = TileKernel::kWgmma,
@@ -179,18 +180,26 @@ std::vector<Json> candidates(const KernelDesc& desc, int64_t tokens, const devic
   int64_t head_dim = problem.settings.head_dim;
   if (problem.x != DType::kBF16 || head_dim % 16 || head_dim > 256) return {};
   if (device::cuda::cuda_device(device).info().compute_capability < 80) return {};
-  std::vector<FlashConfig> configs;
-  for (int64_t waves : {2, 6}) {
-    for (int64_t stages : {2, 3}) configs.push_back({.split_stages = stages, .split_waves = waves});
-  }
-  if (tokens > 16) std::swap(configs[0], configs[1]);
-  if (tokens > 64 && head_dim <= 128) configs.push_back({.split_stages = 3, .tile_warps = 8});
+  // How prompts are computed, of which long ones choose; then how decode steps are, of which
+  // others do.
+  std::vector<FlashConfig> tiles, configs;
   const auto& info = device::cuda::cuda_device(device).info();
-  if (tokens > 16 && WgmmaAttend::claims(problem, info)) {
+  if (WgmmaAttend::claims(problem, info)) {
     for (const FlashConfig& config : wgmma_configs(head_dim)) {
-      if (config.wgmma().valid(problem, info)) configs.push_back(config);
+      if (config.wgmma().valid(problem, info)) tiles.push_back(config);
     }
   }
+  tiles.push_back({.split_stages = 3});
+  if (head_dim <= 128) tiles.push_back({.split_stages = 3, .tile_warps = 8});
+  for (int64_t waves : {2, 6}) {
+    for (int64_t stages : {2, 3}) {
+      configs.push_back(tiles[0]);
+      configs.back().split_stages = stages;
+      configs.back().split_waves = waves;
+    }
+  }
+  if (tokens > 16) std::swap(configs[0], configs[1]);
+  if (tokens > kMaxDecodes) configs = tiles;
   std::vector<Json> out;
   for (const FlashConfig& config : configs) out.push_back(base::fields_to_json(config, true));
   return out;

@@ -9,6 +9,8 @@
 
 namespace tokamak::kernels::cuda {
 
+constexpr int64_t kMaxDecodes = 256;  ///< Rows; candidates for larger steps are of prompts.
+
 /// What is asked of attend and attention alike.
 struct AttendProblem {
   op::AttentionSettings settings;

@@ -18,6 +18,17 @@ Halves halves_of(const KernelDesc& desc) {
   return split_op(desc, static_cast<const op::RopeAppend&>(op), all, op.attend(), {});
 }
 
+/// Ways to attend; the slow tactic for any types only where there is no other.
+std::vector<Json> second_halves(const KernelDesc& desc,
+                                int64_t tokens,
+                                const device::Device& device) {
+  std::vector<Json> out = half_candidates(halves_of(desc).second, tokens, device);
+  if (out.empty()) return out;
+  const std::string best = out[0]["tactic"].get<std::string>();
+  std::erase_if(out, [&](const Json& half) { return half["tactic"] != best; });
+  return out;
+}
+
 struct ClusterConfig {
   int64_t stages = 2;  ///< Pages in shared memory.
   Json halves;         ///< What other steps run: see half_candidates().
@@ -145,10 +156,13 @@ const Tactic& rope_attend_cuda_cluster() {
             std::vector<Json> out;
             const auto* op = desc.op.as<op::RopeAttend>();
             if (!op || !all_supported(desc) || !is_supported_rope(*op)) return out;
-            std::vector<Json> halves = half_candidates(halves_of(desc).second, tokens, device);
-            for (int64_t stages : {2, 3}) {
-              if (!halves.empty() && claims(desc, device::cuda::cuda_device(device).info(), stages))
-                out.push_back(ClusterConfig{stages, halves[0]}.json());
+            std::vector<Json> halves = second_halves(desc, tokens, device);
+            const auto& info = device::cuda::cuda_device(device).info();
+            for (size_t i = 0; i < halves.size(); ++i) {
+              for (int64_t stages : {2, 3}) {
+                if (claims(desc, info, stages) && (i == 0 || (stages == 2 && tokens > kMaxDecodes)))
+                  out.push_back(ClusterConfig{stages, halves[i]}.json());
+              }
             }
             return out;
           },
@@ -173,7 +187,10 @@ const Tactic& rope_attend_cuda_halves() {
                        const device::Device& device) -> std::vector<Json> {
         const auto* op = desc.op.as<op::RopeAttend>();
         if (!op || !all_supported(desc) || !is_supported_rope(*op)) return {};
-        return half_candidates(halves_of(desc).second, tokens, device);
+        // For steps with prompts they are what the other tactic runs, too.
+        if (tokens > kMaxDecodes && claims(desc, device::cuda::cuda_device(device).info(), 2))
+          return {};
+        return second_halves(desc, tokens, device);
       },
       .make = [](const KernelDesc& desc,
                  const Json& config,
