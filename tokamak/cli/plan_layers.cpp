@@ -28,7 +28,8 @@ int64_t layer_of(const engine::Plan& plan, const engine::PlanStep& step) {
         std::find(step.inputs.begin(), step.inputs.end(), weight.value) != step.inputs.end();
     if (reads && !weight.parts.empty()) return layer_in_name(weight.parts[0].tensor);
   }
-  if (step.attributes.contains("num_kv_heads"))  // It has a cache.
+  if (step.op == "attend" || step.op == "attention" || step.op == "rope_append" ||
+      step.op == "rope_attend")
     return step.attributes.value("layer", int64_t{0});
   return step.op == "select_rows" ? kOutside : kUnknown;
 }
