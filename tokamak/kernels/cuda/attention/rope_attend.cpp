@@ -10,6 +10,7 @@ namespace tokamak::kernels::cuda {
 namespace {
 
 constexpr int64_t kWarps = 4, kMaxCluster = 8, kMaxClusters = 8;
+constexpr int64_t kRingTokens = 8;  ///< Up to which matmuls stream weights through a ring.
 
 Halves halves_of(const KernelDesc& desc) {
   const auto& op = *desc.op.as<op::RopeAttend>();
@@ -113,12 +114,13 @@ class ClusterKernel : public Kernel {
  private:
   int64_t shared_bytes() const { return shared_bytes(op_, config_.stages); }
   int64_t group_rows() const { return std::min<int64_t>(op_.num_heads / op_.num_kv_heads, 16); }
-  /// Blocks that share work are no more than twice the multiprocessors.
+  /// Blocks that share work are fewer than twice the multiprocessors.
   int64_t split_blocks() const { return 2 * device_.info().num_sms; }
 
-  /// Blocks of a cluster, and clusters, for each of `items` sequences and heads of at most `pages`.
+  /// A block a multiprocessor: beside a ring of weights there is room for one. Blocks of a cluster,
+  /// and clusters, for each of `items` sequences and heads of at most `pages`.
   std::pair<int64_t, int64_t> split(int64_t items, int64_t pages) const {
-    int64_t wanted = ceil_div(split_blocks(), std::max<int64_t>(items, 1)),
+    int64_t wanted = ceil_div(device_.info().num_sms, std::max<int64_t>(items, 1)),
             splits = std::clamp<int64_t>(wanted, 1, pages);
     int64_t cluster = 1;
     while (cluster < kMaxCluster && 2 * cluster <= splits) cluster *= 2;
@@ -158,12 +160,13 @@ const Tactic& rope_attend_cuda_cluster() {
             if (!op || !all_supported(desc) || !is_supported_rope(*op)) return out;
             std::vector<Json> halves = second_halves(desc, tokens, device);
             const auto& info = device::cuda::cuda_device(device).info();
-            for (size_t i = 0; i < halves.size(); ++i) {
-              for (int64_t stages : {2, 3}) {
-                if (claims(desc, info, stages) && (i == 0 || (stages == 2 && tokens > kMaxDecodes)))
-                  out.push_back(ClusterConfig{stages, halves[i]}.json());
-              }
-            }
+            if (halves.empty() || !claims(desc, info, 2)) return out;
+            out.push_back(ClusterConfig{2, halves[0]}.json());
+            // Three stages do not fit beside a ring of weights, whatever they take alone.
+            if (tokens > kRingTokens && tokens <= kMaxDecodes && claims(desc, info, 3))
+              out.push_back(ClusterConfig{3, halves[0]}.json());
+            for (size_t i = 1; i < halves.size() && tokens > kMaxDecodes; ++i)
+              out.push_back(ClusterConfig{2, halves[i]}.json());
             return out;
           },
       .make = [](const KernelDesc& desc, const Json& json, device::Device& device) -> Made {
