@@ -137,11 +137,10 @@ Result<engine::Engine> build_engine(const fs::path& checkpoint,
   out.spec = spec_text(info, engine.manifest.num_parameters);
   out.graph = graph->text();
   TKM_ASSIGN(out.passes,
-             compiler::run_pipeline(
-                 *graph,
-                 {.target = device.target(),
-                  .disabled = options.disabled_passes,
-                  .record = options.record_passes}));
+             compiler::run_pipeline(*graph,
+                                    {.target = device.target(),
+                                     .disabled = options.disabled_passes,
+                                     .record = options.record_passes}));
   fs::path tactic_cache = options.tune ? cache_folder() / "tactics" /
                                              (base::hash_text(device.fingerprint()).hex() + ".json")
                                        : fs::path();

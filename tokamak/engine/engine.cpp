@@ -51,8 +51,7 @@ Result<Manifest> manifest_from(const Json& json) {
 
 Result<void> write_engine(const Engine& engine) {
   TKM_RETURN_IF_ERROR(base::make_folders(engine.folder));
-  std::string rank =
-      write_rank_file({.plan = engine.plan.to_json().dump(), .code = engine.code});
+  std::string rank = write_rank_file({.plan = engine.plan.to_json().dump(), .code = engine.code});
   TKM_RETURN_IF_ERROR(base::write_file_atomic(engine.folder / kRankFile, rank));
   Json manifest = manifest_json(engine.manifest, base::hash_text(rank).hex());
   return base::write_file_atomic(engine.folder / kManifestFile, manifest.dump(1) + "\n");

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // An engine: the folder that a build leaves and a session opens. config.json is the manifest,
-// rank0.engine the plan and the machine code of its kernels; tokenizer and template files stand beside them; weights stay in the
-// checkpoint (by reference, identity checked) or in weights/ (bundled).
+// rank0.engine the plan and the machine code of its kernels; tokenizer and template files stand
+// beside them; weights stay in the checkpoint (by reference, identity checked) or in weights/
+// (bundled).
 #pragma once
 
 #include <filesystem>
@@ -35,8 +36,8 @@ struct Engine {
   std::filesystem::path folder;  ///< Empty for an engine that lives in memory only.
   Manifest manifest;
   Plan plan;
-  /// Of all kernels that a session needs, so that opening it compiles nothing; empty on targets whose
-  /// kernels are part of the program.
+  /// Of all kernels that a session needs, so that opening it compiles nothing; empty on targets
+  /// whose kernels are part of the program.
   std::vector<EngineCode> code;
   int64_t code_bytes() const;
 };
