@@ -39,7 +39,9 @@ weight %"odd name, #1" : bf16[8]
 %17 = scale(%16) {factor=-0.1} : bf16[T, 8]
 %18 = softcap(%17) {cap=30} : bf16[T, 8]
 %19 = select_rows(%18, %rows) : bf16[R, 8]
-return %19, %14, %4
+%20 = rope_attend(%5, %positions) {layer=2, num_heads=2, num_kv_heads=1, head_dim=4, rotary_dim=4, scale=0.5, window=3} : bf16[T, 8]
+%21 = norm_matmul(%20, %qkv, %g) {transposed=true, eps=1e-05, unit_offset=true} : bf16[T, 16]
+return %19, %14, %4, %21
 )";
 
 std::string error_of(std::string_view text) {

@@ -10,7 +10,7 @@ namespace tokamak::kernels::cuda {
 namespace {
 
 constexpr int64_t kWarps = 4, kMaxCluster = 8, kMaxClusters = 8;
-constexpr int64_t kRingTokens = 8;  ///< Up to which matmuls stream weights through a ring.
+constexpr int64_t kRingTokens = 2;  ///< Up to which two stages fit beside a ring of weights.
 
 Halves halves_of(const KernelDesc& desc) {
   const auto& op = *desc.op.as<op::RopeAttend>();

@@ -87,7 +87,7 @@ class RingMatMul : public Kernel {
 std::vector<RingConfig> choices(const MatMulProblem& p, int64_t tokens) {
   int64_t width = tokens <= 1 ? 1 : tokens <= 2 ? 2 : tokens <= 4 ? 4 : 8;
   std::vector<RingConfig> configs;
-  for (int64_t most : {4096, 2048}) {
+  for (int64_t most : {2048, 4096}) {
     int64_t parts = ceil_div(p.depth, most), chunk = round_up(ceil_div(p.depth, parts), 512),
             stages = std::max<int64_t>(2, ceil_div(kLeastRingBytes, kRows * chunk * 2));
     if (configs.empty() || configs[0].chunk != chunk)
@@ -103,6 +103,7 @@ std::vector<Json> ring_candidates(const KernelDesc& desc,
   std::vector<Json> out;
   auto problem = normed_problem(desc);
   if (!problem || !claims(*problem, info) || tokens > kMaxTokens) return out;
+  if (takes_stream(desc, tokens, device)) return out;
   for (const RingConfig& config : choices(*problem, tokens)) {
     if (config.valid(*problem, info)) out.push_back(base::fields_to_json(config, /*all=*/true));
   }
@@ -121,6 +122,10 @@ Made make_ring(const KernelDesc& desc, const Json& json, device::Device& device)
 }
 
 }  // namespace
+
+bool takes_ring(const KernelDesc& desc, int64_t tokens, const device::Device& device) {
+  return !ring_candidates(desc, tokens, device).empty();
+}
 
 const Tactic& matmul_cuda_ring() {
   static const Tactic tactic = {

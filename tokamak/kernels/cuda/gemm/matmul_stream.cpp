@@ -8,7 +8,7 @@ namespace tokamak::kernels::cuda {
 namespace {
 
 constexpr int64_t kWarps = 8, kThreads = (kWarps + 2) * 32;
-constexpr int64_t kMaxTokens = 2, kMaxStageBytes = 64 << 10;
+constexpr int64_t kMaxTokens = 2, kStageBytes = 64 << 10;
 constexpr int64_t kLeastRingBytes = 116 << 10;
 constexpr int64_t kMaxValues = 128;  ///< Of x in the registers of a thread.
 
@@ -29,8 +29,7 @@ struct StreamConfig {
   bool valid(const MatMulProblem& p, const device::cuda::DeviceInfo& info) const {
     bool sane = rows >= 1 && rows * tokens <= 32 && (!p.op.gated || rows % 2 == 0) && stages >= 2 &&
                 stages <= 16 && tokens >= 1 && tokens <= kMaxTokens;
-    return sane && rows * p.depth * 2 <= kMaxStageBytes &&
-           tokens * ceil_div(p.depth, 8 * kWarps * 32) * 8 <= kMaxValues &&
+    return sane && tokens * ceil_div(p.depth, 8 * kWarps * 32) * 8 <= kMaxValues &&
            shared_bytes(p) <= info.max_shared_bytes;
   }
 };
@@ -85,19 +84,13 @@ class StreamMatMul : public Kernel {
   int64_t blocks_ = 0;
 };
 
-/// Rings of 116 KiB and more, so that one block of them fits a multiprocessor.
-std::vector<StreamConfig> choices(const MatMulProblem& p, int64_t tokens) {
-  std::vector<StreamConfig> configs;
-  int64_t least = p.op.gated ? 2 : 1;
-  for (int64_t stage_bytes : {64 << 10, 32 << 10, 16 << 10}) {
-    int64_t rows = std::clamp<int64_t>(stage_bytes / (p.depth * 2) / least * least, least, 16);
-    int64_t stages = std::max<int64_t>(2, ceil_div(kLeastRingBytes, rows * p.depth * 2));
-    bool known = std::any_of(configs.begin(), configs.end(), [&](const StreamConfig& other) {
-      return other.rows == rows;
-    });
-    if (!known) configs.push_back({.rows = rows, .stages = stages, .tokens = tokens});
-  }
-  return configs;
+/// Stages of up to 64 KiB, in a ring of 116 KiB and more, so that one block of it fits a
+/// multiprocessor and an attention's beside it. Others are as fast alone, but not in a whole step.
+StreamConfig best_config(const MatMulProblem& p, int64_t tokens) {
+  int64_t least = p.op.gated ? 2 : 1,
+          rows = std::clamp<int64_t>(kStageBytes / (p.depth * 2) / least * least, least, 16),
+          stages = std::max<int64_t>(2, ceil_div(kLeastRingBytes, rows * p.depth * 2));
+  return {.rows = rows, .stages = stages, .tokens = tokens};
 }
 
 std::vector<Json> stream_candidates(const KernelDesc& desc,
@@ -107,9 +100,8 @@ std::vector<Json> stream_candidates(const KernelDesc& desc,
   std::vector<Json> out;
   auto problem = normed_problem(desc);
   if (!problem || !claims(*problem, info) || tokens > kMaxTokens) return out;
-  for (const StreamConfig& config : choices(*problem, tokens)) {
-    if (config.valid(*problem, info)) out.push_back(base::fields_to_json(config, /*all=*/true));
-  }
+  StreamConfig config = best_config(*problem, tokens);
+  if (config.valid(*problem, info)) out.push_back(base::fields_to_json(config, /*all=*/true));
   return out;
 }
 
@@ -125,6 +117,10 @@ Made make_stream(const KernelDesc& desc, const Json& json, device::Device& devic
 }
 
 }  // namespace
+
+bool takes_stream(const KernelDesc& desc, int64_t tokens, const device::Device& device) {
+  return !stream_candidates(desc, tokens, device).empty();
+}
 
 const Tactic& matmul_cuda_stream() {
   static const Tactic tactic = {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // matmul_cuda_tma: many tokens on Hopper's warpgroup products. Any number of tokens is right.
-#include "tokamak/kernels/cuda/gemm/matmul_problem.h"
+#include "tokamak/kernels/cuda/gemm/normed_problem.h"
 #include "tokamak/kernels/cuda/tactics.h"
 
 namespace tokamak::kernels::cuda {
@@ -133,6 +133,7 @@ const Tactic& matmul_cuda_tma() {
             std::vector<Json> out;
             auto problem = matmul_problem(desc);
             if (!problem || !claims(*problem, info)) return out;
+            if (takes_stream(desc, tokens, device) || takes_ring(desc, tokens, device)) return out;
             for (const TmaConfig& config : choices(tokens)) {
               if (config.valid(*problem, info))
                 out.push_back(base::fields_to_json(config, /*all=*/true));

@@ -37,6 +37,7 @@ const Tactic& norm_matmul_cuda_halves() {
                        int64_t tokens,
                        const device::Device& device) -> std::vector<Json> {
         if (!desc.op.as<op::NormMatMul>() || !all_supported(desc)) return {};
+        if (takes_stream(desc, tokens, device) || takes_ring(desc, tokens, device)) return {};
         return half_candidates(halves_of(desc).second, tokens, device);
       },
       .make = [](const KernelDesc& desc,

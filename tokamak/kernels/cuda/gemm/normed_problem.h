@@ -15,6 +15,11 @@ struct NormedProblem : MatMulProblem {
 /// fit the registers of a block.
 std::optional<NormedProblem> normed_problem(const KernelDesc& desc);
 
+/// matmul_stream and matmul_ring take the problem, plain or normed. Others that take it too stand
+/// back: as fast alone, they cost whole steps, since they leave an attention no room beside them.
+bool takes_stream(const KernelDesc& desc, int64_t tokens, const device::Device& device);
+bool takes_ring(const KernelDesc& desc, int64_t tokens, const device::Device& device);
+
 /// Arguments of a kernel: the norm's weights, null without a norm, and its epsilon.
 inline const void* norm_weights(const NormedProblem& problem, const Launch& launch) {
   return problem.norm ? launch.inputs.back().data : nullptr;
