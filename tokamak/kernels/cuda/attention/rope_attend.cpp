@@ -106,9 +106,9 @@ class ClusterKernel : public Kernel {
   static int64_t shared_bytes(const op::RopeAttend& op, int64_t stages) {
     int64_t d = op.head_dim, pitch = d * 2 + 16,
             rows = std::min<int64_t>(op.num_heads / op.num_kv_heads, 16),
-            pages = stages * 2 * op::kPageTokens * pitch,
-            sums = kWarps * 16 * (d * 4 + 8) + rows * (d * 4 + 8);
-    return round_up(std::max(pages, sums) + 16 * pitch + 2 * d * 2 + 4, 128);
+            pages = stages * 2 * op::kPageTokens * pitch, sums = kWarps * 16 * (d * 4 + 8),
+            sent = kMaxCluster * rows * 8 + rows * d * 4;
+    return round_up(std::max(pages, sums) + 16 * pitch + 2 * d * 2 + sent + 8, 128);
   }
 
  private:

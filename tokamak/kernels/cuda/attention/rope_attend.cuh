@@ -7,16 +7,16 @@
 // All but qkv was in memory before the step began, so that table, angles and the first pages are
 // fetched while the predecessors still run.
 //
-// Blocks along x are clusters; those of a cluster hold neighbouring runs and add their sums through
-// each other's shared memory, each a share of the results. Only a long context uses more clusters:
-// theirs meet in the workspace, where the last block to arrive adds them in order: the same bits
-// every time.
+// Blocks along x are clusters; those of a cluster hold neighbouring runs and write their sums into
+// each other's shared memory, where each adds those of its share of the results. Only a long
+// context uses more clusters: theirs meet in the workspace, where the last block to arrive adds
+// them in order: the same bits every time.
 //
 // Grid: x = blocks of a cluster (1, 2, 4, 8), y = kv_heads * blocks of 16 heads, z = clusters x
 // sequences, the first clusters of all sequences first; 128 threads. Padding (no row) computes
 // nothing.
-// Shared memory: stages x page (keys, values), then the warps' sums and the block's; queries (16
-// rows) and the new key and value.
+// Shared memory: stages x page (keys, values), then the warps' sums; queries (16 rows), the new key
+// and value; what the cluster's blocks send.
 // Workspace: [sequence][y][cluster] of group rows x head_dim sums, then as many pairs {largest,
 // total}. Limits: head_dim a multiple of 16 up to 256; bf16.
 #pragma once
@@ -29,6 +29,7 @@ namespace tkm {
 
 /// Pages of a block before another cluster takes part.
 constexpr int kClusterPages = 4;
+constexpr int kMostBlocks = 8;  ///< Of a cluster.
 
 template <AttendConfig C>
 struct RopeAttendShared {
@@ -36,8 +37,6 @@ struct RopeAttendShared {
   struct Sums {
     float out[C.warps][16][C.head_dim];
     float2 parts[C.warps][16];  ///< {largest, total}.
-    float block_out[kRows][C.head_dim];
-    float2 block_parts[kRows];
   };
   union {
     u8 pages[C.stages][C.page_bytes()];
@@ -45,6 +44,8 @@ struct RopeAttendShared {
   };
   u8 queries[16][C.pitch()];
   bf16 fresh[2][C.head_dim];  ///< Key and value of this row.
+  float2 sent_parts[kMostBlocks][kRows];
+  float sent_out[kRows * C.head_dim];  ///< Of each block, its share of the results.
   u32 arrived;
 };
 
@@ -120,6 +121,7 @@ __global__ void __launch_bounds__(C.warps * 32, 1)
     if (cluster == 0) wait_for_predecessors();  // So that no end comes before theirs.
     return;
   }
+  if (pages.active > 1) arrive_at_cluster();  // Others may write to this block's memory now.
   int kv_head = static_cast<int>(blockIdx.y) / kRowBlocks;
   int first_head = static_cast<int>(blockIdx.y) % kRowBlocks * 16;
   int heads = imin(kRows, C.group() - first_head);
@@ -223,6 +225,8 @@ __global__ void __launch_bounds__(C.warps * 32, 1)
   auto store = [&](int at, float sum, float total) {
     if (at / D < heads) y[to + at] = from_float<bf16>(sum / total);
   };
+  int size = static_cast<int>(gridDim.x), share = kValues / size;
+  if (pages.active > 1) wait_for_cluster();
   for (int at = static_cast<int>(threadIdx.x); at < kValues; at += kThreads) {
     int r = at / D, d = at % D;
     float2 merged;
@@ -234,16 +238,17 @@ __global__ void __launch_bounds__(C.warps * 32, 1)
     if (pages.active == 1) {
       store(at, sum, merged.y);
     } else {
-      sums.block_out[r][d] = sum;
-      if (d == 0) sums.block_parts[r] = merged;
+      int owner = at / share, mine = static_cast<int>(blockIdx.x);
+      store_remote(address_in(&shared.sent_out[mine * share + at % share], owner), sum);
+      if (d == 0 || at % share == 0)
+        store_remote(address_in(&shared.sent_parts[mine][r], owner), merged);
     }
   }
   if (pages.active == 1) return;
 
-  // The blocks' sums become the cluster's; each block takes a share of the results.
+  // The blocks' sums become the cluster's.
   sync_cluster();
-  int size = static_cast<int>(gridDim.x), share = kValues / size,
-      first = static_cast<int>(blockIdx.x) * share, clusters = (pages.active + size - 1) / size;
+  int first = static_cast<int>(blockIdx.x) * share, clusters = (pages.active + size - 1) / size;
   i64 item = static_cast<i64>(sequence) * gridDim.y + blockIdx.y;
   float* parts = partials + item * most * kValues;
   auto* pairs =
@@ -252,10 +257,10 @@ __global__ void __launch_bounds__(C.warps * 32, 1)
   for (int at = first + static_cast<int>(threadIdx.x); at < first + share; at += kThreads) {
     int r = at / D, d = at % D;
     float2 merged;
-    float sum = merge<8>(
+    float sum = merge<kMostBlocks>(
         pages.mine,
-        [&](int p) { return load_remote_pair(address_in(&sums.block_parts[r], p)); },
-        [&](int p) { return load_remote(address_in(&sums.block_out[r][d], p)); },
+        [&](int p) { return shared.sent_parts[p][r]; },
+        [&](int p) { return shared.sent_out[p * share + at - first]; },
         merged);
     if (clusters == 1) {
       store(at, sum, merged.y);
@@ -264,7 +269,6 @@ __global__ void __launch_bounds__(C.warps * 32, 1)
       if (d == 0) __stcg(&pairs[cluster * kRows + r], merged);
     }
   }
-  sync_cluster();  // Nobody's memory goes while it is read.
   if (clusters == 1) return;
 
   __threadfence();

@@ -8,12 +8,17 @@
 
 namespace tkm {
 
-/// All threads of all blocks of the cluster meet; what they wrote to shared memory is visible.
+/// A meeting of all threads of all blocks of the cluster in two halves.
+TKM_DEVICE void arrive_at_cluster() {
+  asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+}
+TKM_DEVICE void wait_for_cluster() {
+  asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+}
+/// Both: what any of them wrote to shared memory is visible.
 TKM_DEVICE void sync_cluster() {
-  asm volatile(
-      "barrier.cluster.arrive.release.aligned;\n\t"
-      "barrier.cluster.wait.acquire.aligned;" ::
-          : "memory");
+  arrive_at_cluster();
+  wait_for_cluster();
 }
 /// The address of `pointer` (this block's shared memory) in the block of `rank`.
 TKM_DEVICE u32 address_in(const void* pointer, int rank) {
@@ -23,18 +28,14 @@ TKM_DEVICE u32 address_in(const void* pointer, int rank) {
       : "r"(shared_address(pointer)), "r"(rank));
   return address;
 }
-TKM_DEVICE float load_remote(u32 address) {
-  float value;
-  asm volatile("ld.shared::cluster.f32 %0, [%1];" : "=f"(value) : "r"(address) : "memory");
-  return value;
+/// The block of the address has started, and ends after a meeting behind this.
+TKM_DEVICE void store_remote(u32 address, float value) {
+  asm volatile("st.shared::cluster.f32 [%0], %1;" ::"r"(address), "f"(value) : "memory");
 }
-TKM_DEVICE float2 load_remote_pair(u32 address) {
-  float2 value;
-  asm volatile("ld.shared::cluster.v2.f32 {%0, %1}, [%2];"
-               : "=f"(value.x), "=f"(value.y)
-               : "r"(address)
-               : "memory");
-  return value;
+TKM_DEVICE void store_remote(u32 address, float2 value) {
+  asm volatile(
+      "st.shared::cluster.v2.f32 [%0], {%1, %2};" ::"r"(address), "f"(value.x), "f"(value.y)
+      : "memory");
 }
 
 }  // namespace tkm
