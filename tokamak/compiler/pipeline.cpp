@@ -79,6 +79,8 @@ std::string PipelineReport::summary() const {
   for (const PassReport& pass : passes) {
     if (pass.disabled)
       out += fmt::format("{:<22} disabled\n", pass.name);
+    else if (pass.for_other)
+      out += fmt::format("{:<22} for {} alone\n", pass.name, base::enum_name(*pass.for_other));
     else
       out += fmt::format(
           "{:<22} {:>5} rewrites {:>8} us\n", pass.name, pass.rewrites, pass.elapsed_us);
@@ -92,15 +94,15 @@ Result<PipelineReport> run_pipeline(ir::Graph& graph, const PipelineOptions& opt
   TKM_RETURN_IF_ERROR(graph.verify());
   PipelineReport report;
   for (const Pass& pass : kPasses) {
-    const bool wanted = !pass.target || pass.target == options.target;
-    if (!wanted || contains(options.disabled, pass.name)) {
-      report.passes.push_back({.name = pass.name, .disabled = true});
-      continue;
+    PassReport of_pass{.name = pass.name, .disabled = contains(options.disabled, pass.name)};
+    if (pass.target != options.target) of_pass.for_other = pass.target;
+    const bool runs = !of_pass.disabled && !of_pass.for_other;
+    if (runs) {
+      TKM_ASSIGN(of_pass, run_pass(pass, graph));
     }
-    TKM_ASSIGN(PassReport ran, run_pass(pass, graph));
-    if (contains(options.record, pass.name)) ran.text = graph.text();
-    if (options.after) options.after(ran, graph);
-    report.passes.push_back(std::move(ran));
+    if (contains(options.record, pass.name)) of_pass.text = graph.text();
+    if (runs && options.after) options.after(of_pass, graph);
+    report.passes.push_back(std::move(of_pass));
   }
   return report;
 }

@@ -24,10 +24,11 @@ struct Pass {
 /// What one pass did.
 struct PassReport {
   std::string_view name;
-  bool disabled = false;  ///< By name, or it is for another target.
+  bool disabled = false;                 ///< By name.
+  std::optional<Target> for_other = {};  ///< It did not run: it is for this target.
   int rewrites = 0;
   int64_t elapsed_us = 0;  ///< Of the pass, without the verification after it.
-  std::string text = {};   ///< The graph after it, if asked for.
+  std::string text = {};   ///< The graph after it, if asked for; also where it did not run.
 };
 
 struct PipelineOptions {

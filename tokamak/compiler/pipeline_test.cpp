@@ -162,7 +162,7 @@ TEST(Pipeline, reports_each_pass_and_the_text_after_those_asked_for) {
   std::vector<std::string> seen;
   PipelineOptions options;
   options.disabled = {"fuse_residual"};
-  options.record = {"merge_projections"};
+  options.record = {"merge_projections", "fuse_residual", "fuse_norm_matmul"};
   options.after = [&](const PassReport& pass, const ir::Graph&) { seen.emplace_back(pass.name); };
   auto report = run_pipeline(*graph, options);
   ASSERT_TRUE(report.ok()) << report.error().text();
@@ -170,10 +170,13 @@ TEST(Pipeline, reports_each_pass_and_the_text_after_those_asked_for) {
   EXPECT_EQ(seen.size(), pipeline_passes().size() - 3);  // Two are for another target.
   EXPECT_TRUE(report->find("fuse_residual")->disabled);
   EXPECT_EQ(report->find("merge_projections")->rewrites, 4);
-  EXPECT_THAT(report->find("merge_projections")->text, HasSubstr("gate_proj+up_proj"));
+  for (auto name : options.record)  // Also after those that did not run.
+    EXPECT_THAT(report->find(name)->text, HasSubstr("gate_proj+up_proj"));
   EXPECT_EQ(report->find("fuse_add_norm")->rewrites, 3);  // The last sum has no norm right after.
   EXPECT_EQ(report->find("fuse_add_norm")->text, "");
   EXPECT_EQ(report->find("inline"), nullptr);
+  EXPECT_EQ(report->find("fuse_rope_attend")->for_other, Target::kCuda);
+  EXPECT_THAT(report->summary(), HasSubstr("fuse_rope_attend       for cuda alone\n"));
   EXPECT_THAT(report->summary(), HasSubstr("fuse_residual          disabled\n"));
 }
 
