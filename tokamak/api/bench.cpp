@@ -17,6 +17,9 @@
 namespace tokamak::api {
 namespace {
 
+/// Of a step, on any device.
+constexpr int64_t kLeastDefaultRows = 512;
+
 using SteadyClock = std::chrono::steady_clock;
 
 double milliseconds_since(SteadyClock::time_point begin) {
@@ -120,7 +123,9 @@ Result<LatencyReport> bench_latency(const engine::Engine& engine,
                     engine.plan.max_positions));
   int64_t pages = (length + op::kPageTokens - 1) / op::kPageTokens;
   runtime::SessionOptions session_options{
-      .max_step_tokens = std::max(options.max_step_tokens, options.batch),
+      .max_step_tokens = options.max_step_tokens || options.batch > kLeastDefaultRows
+                             ? std::max(options.max_step_tokens, options.batch)
+                             : 0,
       .max_sequences = options.batch,
       .kv_tokens = options.batch * pages * op::kPageTokens};
   LatencyReport report;
@@ -166,7 +171,7 @@ Result<KernelsReport> bench_kernels(const engine::Engine& engine,
                                      context,
                                      engine.plan.max_positions));
   int64_t pages = context / op::kPageTokens + 1;
-  runtime::SessionOptions options{.max_step_tokens = std::max<int64_t>(512, batch),
+  runtime::SessionOptions options{.max_step_tokens = std::max(kLeastDefaultRows, batch),
                                   .max_sequences = batch,
                                   .kv_tokens = batch * pages * op::kPageTokens};
   KernelsReport report;

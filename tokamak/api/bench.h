@@ -9,8 +9,9 @@ namespace tokamak::api {
 
 struct LatencyOptions {
   int64_t input_len = 128, output_len = 128, batch = 1;
-  int64_t max_step_tokens = 512;  ///< Prompts are computed in chunks of so many rows.
-  int repeats = 3;                ///< The best of them counts; the first is also a warm-up.
+  int64_t max_step_tokens =
+      0;            ///< Prompts are computed in chunks of so many rows; 0: the session's default.
+  int repeats = 3;  ///< The best of them counts; the first is also a warm-up.
 };
 
 struct LatencyReport {

@@ -12,8 +12,8 @@ namespace tokamak::runtime {
 
 /// Run-time limits. A zero takes the default, which the memory of the device bounds.
 struct SessionOptions {
-  int64_t max_step_tokens = 512;
-  int64_t max_step_rows = 0;  ///< 0: as many as sequences.
+  int64_t max_step_tokens = 0;  ///< 0: 512 on a CPU, 2048 on a GPU.
+  int64_t max_step_rows = 0;    ///< 0: as many as sequences.
   int64_t max_sequences = 64;
   int64_t max_seq_len = 0;  ///< 0: the model's.
   int64_t kv_tokens = 0;    ///< Capacity of the KV pool in tokens; 0: `max_sequences` sequences of

@@ -16,11 +16,17 @@ int64_t pages_for(int64_t tokens) {
   return (tokens + op::kPageTokens - 1) / op::kPageTokens;
 }
 
-Result<void> check_options(const Plan& plan, const SessionOptions& options) {
+/// Rows that keep the device's arithmetic busy; more only delay who decodes meanwhile.
+int64_t step_tokens(const device::Device& device, const SessionOptions& options) {
+  if (options.max_step_tokens) return options.max_step_tokens;
+  return device.host_accessible() ? 512 : 2048;
+}
+
+Result<void> check_options(const Plan& plan, const SessionOptions& options, int64_t step_tokens) {
   TKM_RETURN_IF_ERROR(in_range("max_seq_len", options.max_seq_len, 0, plan.max_positions));
-  TKM_RETURN_IF_ERROR(in_range("max_step_tokens", options.max_step_tokens, 1, 1 << 20));
+  TKM_RETURN_IF_ERROR(in_range("max_step_tokens", options.max_step_tokens, 0, 1 << 20));
   TKM_RETURN_IF_ERROR(in_range("max_sequences", options.max_sequences, 1, 1 << 16));
-  TKM_RETURN_IF_ERROR(in_range("max_step_rows", options.max_step_rows, 0, options.max_step_tokens));
+  TKM_RETURN_IF_ERROR(in_range("max_step_rows", options.max_step_rows, 0, step_tokens));
   TKM_RETURN_IF_ERROR(in_range("kv_tokens", options.kv_tokens, 0, int64_t{1} << 40));
   TKM_RETURN_IF_ERROR(in_range("memory_bytes", options.memory_bytes, 0, int64_t{1} << 50));
   if (!(options.memory_share > 0 && options.memory_share <= 1))
@@ -72,12 +78,13 @@ Result<SessionPlan> plan_with_kernels(const Plan& plan,
                                       device::Device& device,
                                       const SessionOptions& options,
                                       std::span<const StepKernels> kernels) {
-  TKM_RETURN_IF_ERROR(check_options(plan, options));
+  const int64_t tokens = step_tokens(device, options);
+  TKM_RETURN_IF_ERROR(check_options(plan, options, tokens));
   SessionPlan out;
   if (!device.host_accessible()) out.in_use_bytes = device.total_bytes() - device.free_bytes();
   out.max_seq_len = options.max_seq_len ? options.max_seq_len : plan.max_positions;
-  out.limits.max_tokens = options.max_step_tokens;
-  out.limits.max_sequences = std::min(options.max_sequences, options.max_step_tokens);
+  out.limits.max_tokens = tokens;
+  out.limits.max_sequences = std::min(options.max_sequences, tokens);
   out.limits.max_rows = options.max_step_rows ? options.max_step_rows : out.limits.max_sequences;
   if (!device.host_accessible()) out.limits.max_seq_pages = pages_for(out.max_seq_len);
   int64_t workspace = 0;
