@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // matmul_cuda_ring, norm_matmul_cuda_ring: up to 8 tokens, at the speed of memory. More tokens are
 // right too, 8 at a time.
-#include "tokamak/kernels/cuda/gemm/normed_problem.h"
+#include "tokamak/kernels/cuda/gemm/streaming_kernel.h"
 #include "tokamak/kernels/cuda/tactics.h"
 
 namespace tokamak::kernels::cuda {
 namespace {
 
-constexpr int64_t kWarps = 8, kThreads = (kWarps + 2) * 32, kRows = 8;
-constexpr int64_t kLeastRingBytes = 116 << 10;
+constexpr int64_t kRows = 8;
 constexpr int64_t kMaxTokens = 8;
 
 struct RingConfig {
+  static constexpr std::string_view kName = "matmul_cuda_ring";
   int64_t chunk = 1024;  ///< Columns of a stage.
   int64_t stages = 3;
   int64_t tokens = kMaxTokens;
@@ -22,7 +22,7 @@ struct RingConfig {
   /// sizeof(tkm::RingShared).
   int64_t shared_bytes(const NormedProblem& p) const {
     int64_t ring = stages * kRows * (chunk * 2 + 16), x = tokens * (p.depth * 2 + 16),
-            sums = 2 * kWarps * 32 * 8, squares = tokens * kWarps * 4,
+            sums = 2 * kStreamWarps * 32 * 8, squares = tokens * kStreamWarps * 4,
             barriers = (2 * stages + 5) * 8;
     return round_up(ring + x + sums + squares + barriers, 1024);
   }
@@ -31,56 +31,24 @@ struct RingConfig {
                 (tokens & (tokens - 1)) == 0 && tokens >= 1 && tokens <= kMaxTokens;
     return sane && shared_bytes(p) <= info.max_shared_bytes;
   }
+  StreamingLaunch launch(const NormedProblem& p) const {
+    return {.name = "matmul_ring",
+            .config = construct("RingConfig",
+                                p.text(),
+                                chunk,
+                                stages,
+                                tokens,
+                                p.norm.has_value(),
+                                p.norm && p.norm->unit_offset),
+            .tokens = tokens,
+            .tiles = ceil_div(p.outputs, kRows),
+            .shared_bytes = shared_bytes(p)};
+  }
 };
 
 bool claims(const NormedProblem& p, const device::cuda::DeviceInfo& info) {
   return info.compute_capability >= 90 && p.streams() && p.depth % 64 == 0;
 }
-
-class RingMatMul : public Kernel {
- public:
-  RingMatMul(const NormedProblem& problem, const RingConfig& config)
-      : problem_(problem), config_(config) {}
-
-  Result<void> load(device::Device& device) {
-    std::string config = construct("RingConfig",
-                                   problem_.text(),
-                                   config_.chunk,
-                                   config_.stages,
-                                   config_.tokens,
-                                   problem_.norm.has_value(),
-                                   problem_.norm && problem_.norm->unit_offset);
-    std::string kernel = instantiate("matmul_ring",
-                                     config,
-                                     device_type(problem_.norm_dtype),
-                                     device_type(problem_.bias),
-                                     device_type(problem_.y));
-    TKM_ASSIGN(function_, load_function(device, "gemm/matmul_ring.cuh", kernel));
-    int64_t sms = device::cuda::cuda_device(device).info().num_sms;
-    blocks_ = std::min(sms, ceil_div(problem_.outputs, kRows));
-    return {};
-  }
-
-  void run(const Launch& launch) override {
-    int64_t tokens = launch.inputs[0].rows();
-    for (int64_t first = 0; first < tokens; first += config_.tokens) {
-      function_.launch(
-          {.grid = {grid_size(blocks_)},
-           .block = {grid_size(kThreads)},
-           .shared_bytes = grid_size(config_.shared_bytes(problem_)),
-           .dependent = true},
-          matmul_args(problem_, launch, first, std::min(config_.tokens, tokens - first)),
-          norm_weights(problem_, launch),
-          norm_eps(problem_));
-    }
-  }
-
- private:
-  NormedProblem problem_;
-  RingConfig config_;
-  Function function_;
-  int64_t blocks_ = 0;
-};
 
 /// Rings of 116 KiB and more, so that one block of them fits a multiprocessor; stages of whole rows
 /// or parts of them. valid() sorts out what does not fit.
@@ -110,17 +78,6 @@ std::vector<Json> ring_candidates(const KernelDesc& desc,
   return out;
 }
 
-Made make_ring(const KernelDesc& desc, const Json& json, device::Device& device) {
-  TKM_ASSIGN(auto config, base::fields_from_json<RingConfig>(json));
-  auto problem = normed_problem(desc);
-  const auto& info = device::cuda::cuda_device(device).info();
-  if (!problem || !claims(*problem, info) || !config.valid(*problem, info))
-    return base::invalid("matmul_cuda_ring: no such config: " + json.dump());
-  auto kernel = std::make_unique<RingMatMul>(*problem, config);
-  TKM_RETURN_IF_ERROR(kernel->load(device));
-  return std::unique_ptr<Kernel>(std::move(kernel));
-}
-
 }  // namespace
 
 bool takes_ring(const KernelDesc& desc, int64_t tokens, const device::Device& device) {
@@ -128,29 +85,19 @@ bool takes_ring(const KernelDesc& desc, int64_t tokens, const device::Device& de
 }
 
 const Tactic& matmul_cuda_ring() {
-  static const Tactic tactic = {
-      .name = "matmul_cuda_ring",
-      .version = 3,
-      .target = Target::kCuda,
-      .candidates =
-          [](const KernelDesc& desc, int64_t tokens, const device::Device& device) {
-            return desc.op.as<op::MatMul>() ? ring_candidates(desc, tokens, device)
-                                            : std::vector<Json>();
-          },
-      .make = make_ring};
+  static const Tactic tactic = {.name = "matmul_cuda_ring",
+                                .version = 3,
+                                .target = Target::kCuda,
+                                .candidates = candidates_for<op::MatMul, ring_candidates>,
+                                .make = make_streaming<RingConfig, claims>};
   return tactic;
 }
 
 const Tactic& norm_matmul_cuda_ring() {
-  static const Tactic tactic = {
-      .name = "norm_matmul_cuda_ring",
-      .target = Target::kCuda,
-      .candidates =
-          [](const KernelDesc& desc, int64_t tokens, const device::Device& device) {
-            return desc.op.as<op::NormMatMul>() ? ring_candidates(desc, tokens, device)
-                                                : std::vector<Json>();
-          },
-      .make = make_ring};
+  static const Tactic tactic = {.name = "norm_matmul_cuda_ring",
+                                .target = Target::kCuda,
+                                .candidates = candidates_for<op::NormMatMul, ring_candidates>,
+                                .make = make_streaming<RingConfig, claims>};
   return tactic;
 }
 

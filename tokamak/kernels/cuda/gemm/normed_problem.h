@@ -20,12 +20,4 @@ std::optional<NormedProblem> normed_problem(const KernelDesc& desc);
 bool takes_stream(const KernelDesc& desc, int64_t tokens, const device::Device& device);
 bool takes_ring(const KernelDesc& desc, int64_t tokens, const device::Device& device);
 
-/// Arguments of a kernel: the norm's weights, null without a norm, and its epsilon.
-inline const void* norm_weights(const NormedProblem& problem, const Launch& launch) {
-  return problem.norm ? launch.inputs.back().data : nullptr;
-}
-inline float norm_eps(const NormedProblem& problem) {
-  return problem.norm ? problem.norm->eps : 0.0f;
-}
-
 }  // namespace tokamak::kernels::cuda
