@@ -52,6 +52,19 @@ std::string choice_text(const engine::PlanChoice& choice) {
   return out;
 }
 
+/// The runner-up's name and times; empty where there is none.
+std::string runner_up_text(const engine::PlanChoice& choice) {
+  if (choice.runner_up.empty()) return {};
+  std::string out =
+      fmt::format("then {}, {:.1f} us", with_short_digits(choice.runner_up), choice.runner_up_us);
+  if (choice.layer_us > 0)
+    out += fmt::format("; {} {:.1f} against {:.1f} us",
+                       choice.layer_decided() ? "the layer decided:" : "in a layer",
+                       choice.layer_us,
+                       choice.runner_up_layer_us);
+  return out;
+}
+
 std::string escaped(std::string_view text) {
   std::string out;
   for (char c : text) {
@@ -126,9 +139,7 @@ std::string layer_row(const engine::Plan& plan, const LayerKind& kind, int64_t t
     if (choice.share_of_floor() > 0)
       label += fmt::format("<br><b>{:.0f} %</b>", 100 * choice.share_of_floor());
     std::string title = problem_text(plan, *step) + "\n" + choice_text(choice);
-    if (!choice.runner_up.empty())
-      title += fmt::format(
-          "\nthen {}, {:.1f} us", with_short_digits(choice.runner_up), choice.runner_up_us);
+    if (!choice.runner_up.empty()) title += "\n" + runner_up_text(choice);
     boxes += fmt::format("<span class=\"step {}\" style=\"flex:{}\" title=\"{}\">{}</span>",
                          escaped(step->op),
                          width,
@@ -151,7 +162,8 @@ std::string layers_html(const engine::Plan& plan) {
       "<h2>Kernels by layer</h2><p>A box is a kernel, as wide as its share of the time; its "
       "figures are microseconds and the share of the floor, which is what reading its weights, "
       "keys and values or computing its products takes at least. Kernels with nothing to choose "
-      "are not timed.</p>\n";
+      "are not timed. Where a choice was also timed within a whole layer, its text says what the "
+      "layer took with it and with the runner-up.</p>\n";
   for (const LayerKind& kind : layer_kinds(plan)) {
     std::set<int64_t> sizes;
     for (const engine::PlanStep* step : kind.steps) {
@@ -205,9 +217,7 @@ std::string kernels_text(const engine::Plan& plan) {
     out += fmt::format("{} x {}\n", count, problem);
     for (const engine::PlanChoice& choice : step->choices) {
       out += fmt::format("  up to {:>4} rows: {}", choice.max_tokens, choice_text(choice));
-      if (!choice.runner_up.empty())
-        out += fmt::format(
-            "   (then {}, {:.1f} us)", with_short_digits(choice.runner_up), choice.runner_up_us);
+      if (!choice.runner_up.empty()) out += fmt::format("   ({})", runner_up_text(choice));
       out += "\n";
     }
   }

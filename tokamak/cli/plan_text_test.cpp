@@ -87,6 +87,20 @@ TEST(KernelsText, shows_time_share_of_the_floor_and_runner_up) {
 )");
 }
 
+TEST(KernelsText, says_what_a_whole_layer_took_and_whether_that_decided) {
+  engine::Plan plan = small_plan();
+  engine::PlanChoice& choice = plan.steps[1].choices[0];
+  choice.layer_us = 110;
+  choice.runner_up_layer_us = 112.25;
+  EXPECT_THAT(kernels_text(plan),
+              HasSubstr("10.0 us (90 % of the floor)   (then matmul_cuda_tma {}, 12.0 us; in a "
+                        "layer 110.0 against 112.2 us)\n"));
+  choice.runner_up_us = 9.5;  // Faster alone.
+  EXPECT_THAT(kernels_text(plan),
+              HasSubstr("10.0 us (90 % of the floor)   (then matmul_cuda_tma {}, 9.5 us; the layer "
+                        "decided: 110.0 against 112.2 us)\n"));
+}
+
 TEST(KernelsText, shortens_the_long_numbers_that_libraries_give_their_algorithms) {
   engine::Plan plan = small_plan();
   engine::PlanChoice& choice = plan.steps[1].choices[1];

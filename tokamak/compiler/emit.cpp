@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokamak/compiler/emit.h"
 
-#include <cmath>
 #include <limits>
 #include <map>
 #include <set>
 
 #include "tokamak/base/fields.h"
 #include "tokamak/compiler/floor.h"
+#include "tokamak/compiler/timed_problem.h"
 #include "tokamak/op/attention.h"
 
 namespace tokamak::compiler {
@@ -20,49 +20,6 @@ using engine::PlanValueKind;
 using engine::PlanWeight;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-std::string_view layout_name(const kernels::Tactic& tactic) {
-  return tactic.layout ? tactic.layout->name : kernels::row_major_layout().name;
-}
-
-/// The candidates of one problem with their timings, bucket by bucket.
-struct TimedBucket {
-  int64_t tokens;
-  std::vector<kernels::Candidate> candidates;
-  Timings us;
-  double floor_us = 0;
-};
-using TimedProblem = std::vector<TimedBucket>;
-
-/// Best and second-best candidate of a bucket among those that read `layout` (any layout if empty).
-PlanChoice choose(const TimedBucket& bucket, std::string_view layout) {
-  PlanChoice choice{.max_tokens = bucket.tokens};
-  double best = kInfinity, second = kInfinity;
-  const kernels::Candidate *winner = nullptr, *runner_up = nullptr;
-  for (size_t i = 0; i < bucket.candidates.size(); ++i) {
-    const kernels::Candidate& candidate = bucket.candidates[i];
-    if (!layout.empty() && layout_name(*candidate.tactic) != layout) continue;
-    if (!winner || bucket.us[i] < best) {
-      second = best;
-      runner_up = winner;
-      best = bucket.us[i];
-      winner = &candidate;
-    } else if (!runner_up || bucket.us[i] < second) {
-      second = bucket.us[i];
-      runner_up = &candidate;
-    }
-  }
-  if (!winner) return choice;
-  choice.tactic = winner->tactic->name;
-  choice.version = winner->tactic->version;
-  choice.config = winner->config;
-  choice.us = std::isfinite(best) ? best : 0;
-  if (runner_up && std::isfinite(second)) {
-    choice.runner_up = fmt::format("{} {}", runner_up->tactic->name, runner_up->config.dump());
-    choice.runner_up_us = second;
-  }
-  return choice;
-}
 
 class Emitter {
  public:
@@ -163,33 +120,62 @@ class Emitter {
 
   Result<void> choose_tactics() {
     std::vector<const TimedProblem*> problems;
+    const auto num_steps = static_cast<int64_t>(plan_.steps.size());
     for (size_t s = 0; s < plan_.steps.size(); ++s) {
-      base::report(progress_,
-                   "choosing tactics",
-                   static_cast<int64_t>(s),
-                   static_cast<int64_t>(plan_.steps.size()));
+      base::report(progress_, "choosing tactics", static_cast<int64_t>(s), num_steps);
       TKM_ASSIGN(kernels::KernelDesc desc, step_desc(plan_, plan_.steps[s]));
       TKM_ASSIGN(const TimedProblem* problem, timed(desc));
       problems.push_back(problem);
+      descs_.push_back(std::move(desc));
     }
-    base::report(progress_,
-                 "choosing tactics",
-                 static_cast<int64_t>(plan_.steps.size()),
-                 static_cast<int64_t>(plan_.steps.size()));
+    base::report(progress_, "choosing tactics", num_steps, num_steps);
     choose_layouts(problems);
+    std::vector<std::string> layouts;
     for (size_t s = 0; s < plan_.steps.size(); ++s) {
       TKM_ASSIGN(std::string layout, bind_weight(s, *problems[s]));
-      for (const TimedBucket& bucket : *problems[s]) {
-        PlanChoice choice = choose(bucket, layout);
+      layouts.push_back(std::move(layout));
+    }
+    TKM_RETURN_IF_ERROR(decide_in_layer(problems, layouts));
+    for (size_t s = 0; s < plan_.steps.size(); ++s) {
+      for (size_t b = 0; b < problems[s]->size(); ++b) {
+        auto decided = verdicts_.find({problems[s], layouts[s], b});
+        PlanChoice choice = choose((*problems[s])[b],
+                                   layouts[s],
+                                   decided == verdicts_.end() ? Verdict{} : decided->second);
         if (choice.tactic.empty())
           return base::internal_error(
-              fmt::format("{}: no tactic reads the layout {}", plan_.steps[s].op, layout));
-        choice.floor_us = bucket.floor_us;
+              fmt::format("{}: no tactic reads the layout {}", plan_.steps[s].op, layouts[s]));
         plan_.steps[s].choices.push_back(std::move(choice));
       }
       merge_equal_choices(plan_.steps[s].choices);
     }
     return finish_weights();
+  }
+
+  /// The second round, for the problems of the layers that repeat.
+  Result<void> decide_in_layer(const std::vector<const TimedProblem*>& problems,
+                               const std::vector<std::string>& layouts) {
+    if (!tuner_.asks_layers()) return {};
+    std::map<std::pair<const TimedProblem*, std::string_view>, size_t> numbers;
+    std::vector<size_t> kinds;
+    for (size_t s = 0; s < problems.size(); ++s)
+      kinds.push_back(
+          numbers.emplace(std::pair(problems[s], layouts[s]), numbers.size()).first->second);
+    std::optional<Layer> layer = find_layer(plan_, descs_, kinds);
+    if (!layer) return {};
+    std::vector<size_t> steps(layer->num_problems);  // One of the plan's for each problem.
+    for (const LayerStep& step : layer->steps) steps[step.problem] = step.plan_step;
+    const auto tokens = buckets(device_.target());
+    for (size_t b = 0; b < tokens.size(); ++b) {
+      base::report(progress_, "timing layers", static_cast<int64_t>(b), std::ssize(tokens));
+      std::vector<std::vector<kernels::Candidate>> chosen;
+      for (size_t s : steps) chosen.push_back(finalists((*problems[s])[b], layouts[s]));
+      TKM_ASSIGN(auto verdicts, tuner_.decide_in_layer(*layer, chosen, tokens[b]));
+      for (size_t p = 0; p < steps.size(); ++p)
+        verdicts_[{problems[steps[p]], layouts[steps[p]], b}] = verdicts[p];
+    }
+    base::report(progress_, "timing layers", std::ssize(tokens), std::ssize(tokens));
+    return {};
   }
 
   /// Neighbouring buckets with the same tactic and config become one where neither was timed.
@@ -321,6 +307,9 @@ class Emitter {
   std::map<int32_t, int32_t> copies_;
   std::map<int32_t, std::string_view> layout_of_;
   std::map<std::string, TimedProblem> timed_;
+  std::vector<kernels::KernelDesc> descs_;  ///< Of the plan's steps.
+  /// Of a problem with a layout, by the number of the bucket.
+  std::map<std::tuple<const TimedProblem*, std::string, size_t>, Verdict> verdicts_;
 };
 
 }  // namespace

@@ -4,27 +4,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tokamak/compiler/pipeline.h"
+#include "tokamak/compiler/decoder_plan_test.h"
 #include "tokamak/device/cuda/cuda_device.h"
-#include "tokamak/models/decoder.h"
 
 namespace tokamak::compiler {
 namespace {
 
 engine::Plan plan_of(device::Device& device, bool measure) {
-  models::DecoderSpec spec;
-  spec.vocab_size = 512;
-  spec.hidden_size = 128;
-  spec.intermediate_size = 256;
-  spec.num_heads = 2;
-  spec.num_kv_heads = 1;
-  spec.head_dim = 64;
-  spec.max_positions = 2048;
-  spec.layers = models::uniform_layers(2, {.rotary_dim = 64});
-  auto graph = models::decoder_graph(spec, DType::kBF16).value();
-  EXPECT_TRUE(run_pipeline(*graph).ok());
   Tuner tuner(device, {}, measure);
-  return emit(*graph, spec.max_positions, device, tuner).value();
+  return decoder_plan(device, small_decoder({0, 0}), {}, tuner);
 }
 
 TEST(Emit, keeps_time_and_runner_up_of_each_choice_that_was_timed) {
@@ -39,6 +27,47 @@ TEST(Emit, keeps_time_and_runner_up_of_each_choice_that_was_timed) {
     EXPECT_GE(step.choices.front().runner_up_us, step.choices.front().us) << step.op;
   }
   EXPECT_EQ(attends, 2);
+}
+
+/// Attention in one step, which can be tried alone: such plans have a layer on a CPU, too.
+const PipelineOptions kWholeAttention = {.target = Target::kCpu, .disabled = {"fuse_rope_append"}};
+
+TEST(Emit, keeps_what_a_layer_took_with_each_finalist) {
+  auto device = device::open_device(Target::kCpu, 2).value();
+  Tuner tuner(*device, {});
+  tuner.ask_layers(true);
+  engine::Plan plan = decoder_plan(*device, small_decoder({0, 0, 0}), kWholeAttention, tuner);
+  plan = engine::Plan::from_json(plan.to_json()).value();
+  int asked = 0;
+  for (const engine::PlanStep& step : plan.steps) {
+    for (const engine::PlanChoice& choice : step.choices) {
+      asked += choice.layer_us > 0;
+      if (choice.layer_us == 0) continue;
+      EXPECT_GT(choice.us, 0);
+      EXPECT_FALSE(choice.runner_up.empty());
+      EXPECT_GT(choice.runner_up_us, 0);
+      EXPECT_LE(choice.layer_us * (1 - kLayerGain), choice.runner_up_layer_us);
+      if (choice.layer_decided()) {
+        EXPECT_LT(choice.layer_us, choice.runner_up_layer_us * (1 - kLayerGain));
+      }
+    }
+  }
+  EXPECT_GT(asked, 0);
+}
+
+TEST(Emit, layers_of_one_model_choose_alike) {
+  auto device = device::open_device(Target::kCpu, 2).value();
+  Tuner tuner(*device, {});
+  tuner.ask_layers(true);
+  engine::Plan plan = decoder_plan(*device, small_decoder({0, 0, 0, 0}), kWholeAttention, tuner);
+  std::map<std::string, Json> choices;
+  for (const engine::PlanStep& step : plan.steps) {
+    std::string problem = problem_key(step_desc(plan, step).value(), 0);
+    Json tactics;
+    for (const engine::PlanChoice& choice : step.choices)
+      tactics.push_back({choice.max_tokens, choice.tactic, choice.config, choice.layer_us});
+    EXPECT_EQ(choices.emplace(problem, tactics).first->second, tactics) << problem;
+  }
 }
 
 TEST(Emit, keeps_the_floor_of_each_choice_where_the_devices_rates_are_known) {

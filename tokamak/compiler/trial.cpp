@@ -55,6 +55,21 @@ Result<device::Memory> random_memory(device::Device& device, DType dtype, int64_
 
 }  // namespace
 
+std::vector<MadeKernel> make_kernels(
+    device::Device& device,
+    int64_t count,
+    const std::function<Result<std::unique_ptr<kernels::Kernel>>(int64_t)>& make) {
+  std::vector<MadeKernel> out(static_cast<size_t>(count));
+  auto make_one = [&](int64_t n, int) { out[static_cast<size_t>(n)] = make(n); };
+  // Kernels of a GPU are compiled when they are made.
+  if (device.host_accessible()) {
+    for (int64_t n = 0; n < count; ++n) make_one(n, 0);
+  } else {
+    device.pool().parallel_for(count, make_one);
+  }
+  return out;
+}
+
 bool TrialBatch::decodes(int64_t tokens, const device::Device& device) {
   return tokens <= (device.host_accessible() ? kMaxHostDecodes : kMaxDecodes);
 }
@@ -154,22 +169,36 @@ Result<Trial> Trial::make(device::Device& device,
                           TrialBatch& batch) {
   Trial out;
   out.batch_ = &batch;
-  for (const TensorType& type : desc.inputs) {
-    TKM_ASSIGN(TensorView view, out.value(device, type, tokens));
+  out.tokens_ = tokens;
+  const bool packs = desc.weights.size() > 1 && desc.weights[1];
+  for (size_t i = 0; i < desc.inputs.size(); ++i) {
+    TKM_ASSIGN(TensorView view, out.value(device, desc.inputs[i], packs && i == 1));
     out.inputs_.push_back(view);
   }
   for (const TensorType& type : desc.outputs) {
-    TKM_ASSIGN(TensorView view, out.value(device, type, tokens));
+    TKM_ASSIGN(TensorView view, out.value(device, type, false));
     out.outputs_.push_back(view);
   }
-  if (desc.weights.size() > 1 && desc.weights[1]) {
+  if (packs) {
     const auto& layout =
         candidate.tactic->layout ? *candidate.tactic->layout : kernels::row_major_layout();
     TKM_RETURN_IF_ERROR(out.add_weights(device, desc.inputs[1].dtype, layout.bytes(desc)));
   }
-  int64_t sequences = std::max<int64_t>(batch.num_sequences(), tokens);
-  TKM_ASSIGN(out.workspace_, device.allocate(kernel.workspace_bytes(tokens, tokens, sequences)));
+  TKM_RETURN_IF_ERROR(out.make_room(device, kernel));
   return out;
+}
+
+Result<void> Trial::make_room(device::Device& device, const kernels::Kernel& kernel) {
+  int64_t sequences = std::max<int64_t>(batch_->num_sequences(), tokens_),
+          bytes = kernel.workspace_bytes(tokens_, tokens_, sequences);
+  if (workspace_.data() && workspace_.bytes() >= bytes) return {};
+  TKM_ASSIGN(workspace_, device.allocate(bytes));
+  return {};
+}
+
+void Trial::read(size_t input, const Trial& from, size_t output) {
+  inputs_[input].data = from.outputs_[output].data;
+  memory_[input] = {};
 }
 
 kernels::Launch Trial::launch(size_t run) {
@@ -181,12 +210,13 @@ kernels::Launch Trial::launch(size_t run) {
           .workspace = workspace_.data()};
 }
 
-Result<TensorView> Trial::value(device::Device& device, const TensorType& type, int64_t tokens) {
-  TensorView view{type.dtype, type.resolve(tokens, tokens), nullptr};
+/// Without bytes if `in_turns`: launch() gives them.
+Result<TensorView> Trial::value(device::Device& device, const TensorType& type, bool in_turns) {
+  TensorView view{type.dtype, type.resolve(tokens_, tokens_), nullptr};
   device::Memory memory;
-  if (tensor::is_float(type.dtype)) {
+  if (!in_turns && tensor::is_float(type.dtype)) {
     TKM_ASSIGN(memory, random_memory(device, type.dtype, view.bytes()));
-  } else {
+  } else if (!in_turns) {
     TKM_ASSIGN(memory, device.allocate(view.bytes()));
   }
   view.data = memory.data();

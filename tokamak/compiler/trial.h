@@ -3,11 +3,21 @@
 // cache, and several copies of what a step streams, so that no run finds it in a cache.
 #pragma once
 
+#include <functional>
+#include <optional>
 #include <vector>
 
 #include "tokamak/kernels/kernel.h"
 
 namespace tokamak::compiler {
+
+/// Made or failed.
+using MadeKernel = std::optional<Result<std::unique_ptr<kernels::Kernel>>>;
+/// make(0) to make(count - 1), side by side where making compiles.
+std::vector<MadeKernel> make_kernels(
+    device::Device& device,
+    int64_t count,
+    const std::function<Result<std::unique_ptr<kernels::Kernel>>(int64_t)>& make);
 
 /// A batch for an op that attends. Steps of few rows decode: one row of each sequence, which sees
 /// kContext tokens. Larger ones hold one prompt.
@@ -43,7 +53,7 @@ class TrialBatch {
   kernels::DeviceBatch on_device_;
 };
 
-/// Inputs, outputs, packed weights and workspace of one kernel.
+/// Inputs, outputs, packed weights and workspace of one kernel, or of others for the same problem.
 class Trial {
  public:
   /// `batch` outlives the trial. Errors: those of allocating.
@@ -55,12 +65,18 @@ class Trial {
                             TrialBatch& batch);
   /// The call of run `run`, valid until the next.
   kernels::Launch launch(size_t run);
+  /// The workspace will do for `kernel` too. Errors: those of allocating.
+  Result<void> make_room(device::Device& device, const kernels::Kernel& kernel);
+  /// Input `input` is output `output` of `from`, which outlives this trial.
+  void read(size_t input, const Trial& from, size_t output);
 
  private:
-  Result<TensorView> value(device::Device& device, const TensorType& type, int64_t tokens);
+  Result<TensorView> value(device::Device& device, const TensorType& type, bool in_turns);
   Result<void> add_weights(device::Device& device, DType dtype, int64_t bytes);
 
-  std::vector<device::Memory> memory_, weights_;
+  std::vector<device::Memory> memory_;  ///< Of the inputs, then of the outputs.
+  std::vector<device::Memory> weights_;
+  int64_t tokens_ = 0;
   device::Memory workspace_;
   std::vector<TensorView> inputs_, outputs_;
   TrialBatch* batch_ = nullptr;

@@ -6,7 +6,9 @@
 
 #include "tokamak/base/fields.h"
 #include "tokamak/base/file.h"
+#include "tokamak/base/hash.h"
 #include "tokamak/base/log.h"
+#include "tokamak/compiler/layer_trial.h"
 #include "tokamak/compiler/trial.h"
 #include "tokamak/op/attention.h"
 
@@ -25,6 +27,18 @@ bool attends(const op::Op& op) {
 
 bool worth_timing(const kernels::KernelDesc& desc) {
   return (!desc.op.has_state() || attends(desc.op)) && tensor::is_float(desc.inputs[0].dtype);
+}
+
+std::string candidate_text(const kernels::Candidate& candidate) {
+  return fmt::format(
+      "{} v{} {}", candidate.tactic->name, candidate.tactic->version, candidate.config.dump());
+}
+
+/// A key of a layer: the problems of its steps.
+std::string layer_key(const Layer& layer, int64_t tokens) {
+  std::string text;
+  for (const LayerStep& step : layer.steps) text += problem_key(step.desc, tokens) + "\n";
+  return text;
 }
 
 void log_unmade(const kernels::Candidate& candidate, const Error& error) {
@@ -74,7 +88,10 @@ std::string problem_key(const kernels::KernelDesc& desc, int64_t tokens) {
 }
 
 Tuner::Tuner(device::Device& device, std::filesystem::path cache_file, bool measure)
-    : device_(device), cache_file_(std::move(cache_file)), measure_(measure && device.can_run()) {
+    : device_(device),
+      cache_file_(std::move(cache_file)),
+      measure_(measure && device.can_run()),
+      asks_layers_(measure_ && !device.host_accessible()) {
   if (cache_file_.empty() || !std::filesystem::exists(cache_file_)) return;
   auto text = base::read_file(cache_file_);
   auto json =
@@ -99,11 +116,9 @@ Result<Timings> Tuner::time(const kernels::KernelDesc& desc,
   std::vector<std::string> keys;
   std::vector<size_t> unknown;
   for (size_t i = 0; i < candidates.size(); ++i) {
-    keys.push_back(fmt::format("{} | {} v{} {} | {}",
+    keys.push_back(fmt::format("{} | {} | {}",
                                problem_key(desc, tokens),
-                               candidates[i].tactic->name,
-                               candidates[i].tactic->version,
-                               candidates[i].config.dump(),
+                               candidate_text(candidates[i]),
                                device_.fingerprint()));
     if (auto it = cache_.find(keys[i]); it != cache_.end()) {
       out[i] = it->second;
@@ -113,7 +128,10 @@ Result<Timings> Tuner::time(const kernels::KernelDesc& desc,
     }
   }
   if (unknown.empty()) return out;
-  std::vector<MadeKernel> made = make_all(desc, candidates, unknown);
+  std::vector<MadeKernel> made = make_kernels(device_, std::ssize(unknown), [&](int64_t n) {
+    const kernels::Candidate& candidate = candidates[unknown[static_cast<size_t>(n)]];
+    return candidate.tactic->make(desc, candidate.config, device_);
+  });
   TKM_ASSIGN(TrialBatch batch, TrialBatch::make(device_, desc, tokens));
   for (size_t n = 0; n < unknown.size(); ++n) {
     size_t i = unknown[n];
@@ -136,21 +154,52 @@ Result<Timings> Tuner::time(const kernels::KernelDesc& desc,
   return out;
 }
 
-std::vector<Tuner::MadeKernel> Tuner::make_all(const kernels::KernelDesc& desc,
-                                               const std::vector<kernels::Candidate>& candidates,
-                                               const std::vector<size_t>& which) {
-  std::vector<MadeKernel> out(which.size());
-  auto make = [&](int64_t n, int) {
-    const kernels::Candidate& candidate = candidates[which[static_cast<size_t>(n)]];
-    out[static_cast<size_t>(n)] = candidate.tactic->make(desc, candidate.config, device_);
+Result<std::vector<Verdict>> Tuner::decide_in_layer(
+    const Layer& layer,
+    const std::vector<std::vector<kernels::Candidate>>& finalists,
+    int64_t tokens) {
+  std::vector<size_t> counts;
+  for (const auto& of_problem : finalists) counts.push_back(of_problem.size());
+  if (!asks_layers_) return std::vector<Verdict>(counts.size());
+  const std::string problems = layer_key(layer, tokens);
+  std::optional<LayerTrial> trial;
+  auto compare = [&](const Assignment& incumbent,
+                     const Assignment& challenger) -> Result<LayerTimes> {
+    std::string text = problems + device_.fingerprint();
+    for (const Assignment* assignment : {&incumbent, &challenger}) {
+      for (size_t p = 0; p < counts.size(); ++p)
+        text += "\n" + candidate_text(finalists[p][(*assignment)[p]]);
+    }
+    // Texts of whole layers are long.
+    std::string key = fmt::format("layer rows {} | {}", tokens, base::hash_text(text).hex());
+    return layer_times(key, [&]() -> Result<LayerTimes> {
+      if (!trial) {
+        TKM_ASSIGN(trial, LayerTrial::make(device_, layer, finalists, tokens));
+      }
+      return trial->compare(incumbent, challenger);
+    });
   };
-  // Kernels of a GPU are compiled when they are made, so that they are made side by side.
-  if (device_.host_accessible()) {
-    for (int64_t n = 0; n < std::ssize(which); ++n) make(n, 0);
-  } else {
-    device_.pool().parallel_for(std::ssize(which), make);
+  auto verdicts = decide(counts, compare);
+  if (verdicts.ok() || verdicts.error().code == ErrorCode::kDevice) return verdicts;
+  base::log_warn("a layer of {} rows cannot be timed, kernels are chosen by their times alone: {}",
+                 tokens,
+                 verdicts.error().message);
+  return std::vector<Verdict>(counts.size());
+}
+
+Result<LayerTimes> Tuner::layer_times(const std::string& key,
+                                      const std::function<Result<LayerTimes>()>& measure) {
+  const std::string incumbent = key + " incumbent", challenger = key + " challenger";
+  auto first = cache_.find(incumbent), second = cache_.find(challenger);
+  if (first != cache_.end() && second != cache_.end()) {
+    ++num_from_cache_;
+    return LayerTimes{first->second, second->second};
   }
-  return out;
+  TKM_ASSIGN(LayerTimes times, measure());
+  ++num_timed_;
+  cache_[incumbent] = times.incumbent_us;
+  cache_[challenger] = times.challenger_us;
+  return times;
 }
 
 Result<void> Tuner::save() const {

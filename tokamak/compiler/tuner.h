@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Chooses tactics by timing them on the device they will run on: random data, weights rotated past
-// the cache. What was timed once is kept in a file by (op, problem, device, tactic version), so
-// that the next build of a like model times nothing.
+// the cache; first each alone, then on a GPU those that came close within a captured layer. What
+// was timed once is kept in a file by (op, problem, device, tactic version), so that the next build
+// of a like model times nothing.
 #pragma once
 
 #include <filesystem>
@@ -9,6 +10,8 @@
 #include <optional>
 #include <string>
 
+#include "tokamak/compiler/layer.h"
+#include "tokamak/compiler/layer_round.h"
 #include "tokamak/kernels/kernel.h"
 
 namespace tokamak::compiler {
@@ -31,22 +34,31 @@ class Tuner {
   Result<Timings> time(const kernels::KernelDesc& desc,
                        int64_t tokens,
                        const std::vector<kernels::Candidate>& candidates);
+  /// Whether there is a second round: by default on a GPU, as kernels of a host do not overlap.
+  bool asks_layers() const { return asks_layers_; }
+  void ask_layers(bool ask) { asks_layers_ = ask && measure_; }
+  /// The second round, in steps of `tokens` rows. `finalists[p]`: of the layer's problem p, fastest
+  /// alone first, all with the same layout of the weight. Verdicts without times where no layers
+  /// are asked, and with a warning where the layer cannot run. Errors: device, where it is lost.
+  Result<std::vector<Verdict>> decide_in_layer(
+      const Layer& layer,
+      const std::vector<std::vector<kernels::Candidate>>& finalists,
+      int64_t tokens);
   /// Whole or not at all; errors: io.
   Result<void> save() const;
 
+  /// Candidates alone, and pairs of layers.
   int64_t num_timed() const { return num_timed_; }
   int64_t num_from_cache() const { return num_from_cache_; }
 
  private:
-  using MadeKernel = std::optional<Result<std::unique_ptr<kernels::Kernel>>>;
-  /// The candidates with the indices `which`, each made or failed.
-  std::vector<MadeKernel> make_all(const kernels::KernelDesc& desc,
-                                   const std::vector<kernels::Candidate>& candidates,
-                                   const std::vector<size_t>& which);
+  /// Of both layers from the cache, else by `measure`.
+  Result<LayerTimes> layer_times(const std::string& key,
+                                 const std::function<Result<LayerTimes>()>& measure);
 
   device::Device& device_;
   std::filesystem::path cache_file_;
-  bool measure_;
+  bool measure_, asks_layers_;
   std::map<std::string, double> cache_;
   int64_t num_timed_ = 0, num_from_cache_ = 0;
 };

@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "tokamak/compiler/decoder_plan_test.h"
 #include "tokamak/compiler/trial.h"
 #include "tokamak/op/attention.h"
 
@@ -133,6 +134,72 @@ TEST_F(TunerTest, attention_is_timed_and_not_timed_again) {
     EXPECT_EQ(second.num_from_cache(), std::ssize(candidates));
   }
   fs::remove_all(cache);
+}
+
+TEST_F(TunerTest, layers_are_timed_where_asked_for_and_not_timed_again) {
+  fs::path cache = fs::temp_directory_path() / fmt::format("tokamak_tuner_layers_{}", ::getpid());
+  fs::remove_all(cache);
+  engine::Plan plan = decoder_plan(*device_,
+                                   small_decoder({0, 0, 0}),
+                                   {.target = Target::kCpu, .disabled = {"fuse_rope_append"}});
+  Layer layer = layer_of(plan).value();
+  std::vector<std::vector<kernels::Candidate>> finalists(layer.num_problems);
+  for (const LayerStep& step : layer.steps) {
+    auto candidates = kernels::candidates(step.desc, 2, *device_).value();
+    bool two = step.desc.op.name() == "attention" && finalists[step.problem].empty();
+    candidates.resize(std::min<size_t>(candidates.size(), two ? 2 : 1));
+    finalists[step.problem] = std::move(candidates);
+  }
+  ASSERT_EQ(finalists[0].size(), 2u);
+
+  Tuner unasked(*device_, cache / "tactics.json");
+  EXPECT_FALSE(unasked.asks_layers()) << "kernels of a host do not overlap";
+  EXPECT_EQ(unasked.decide_in_layer(layer, finalists, 2).value()[0].layer_us, 0);
+  EXPECT_EQ(unasked.num_timed(), 0);
+
+  Tuner first(*device_, cache / "tactics.json");
+  first.ask_layers(true);
+  Verdict verdict = first.decide_in_layer(layer, finalists, 2).value()[0];
+  EXPECT_GT(verdict.layer_us, 0);
+  EXPECT_GT(verdict.rival_layer_us, 0);
+  EXPECT_EQ(verdict.winner + verdict.rival, 1u);
+  EXPECT_EQ(first.num_timed(), 1);
+  ASSERT_TRUE(first.save().ok());
+
+  Tuner second(*device_, cache / "tactics.json");
+  second.ask_layers(true);
+  Verdict again = second.decide_in_layer(layer, finalists, 2).value()[0];
+  EXPECT_EQ(again.winner, verdict.winner);
+  EXPECT_EQ(again.layer_us, verdict.layer_us);
+  EXPECT_EQ(again.rival_layer_us, verdict.rival_layer_us);
+  EXPECT_EQ(second.num_timed(), 0);
+  // A step of another size, or other finalists, are another question.
+  ASSERT_TRUE(second.decide_in_layer(layer, finalists, 3).ok());
+  EXPECT_EQ(second.num_timed(), 1);
+  std::swap(finalists[0][0], finalists[0][1]);
+  ASSERT_TRUE(second.decide_in_layer(layer, finalists, 2).ok());
+  EXPECT_EQ(second.num_timed(), 2);
+  fs::remove_all(cache);
+}
+
+TEST_F(TunerTest, a_layer_that_cannot_run_leaves_what_was_fastest_alone) {
+  engine::Plan plan = decoder_plan(*device_,
+                                   small_decoder({0, 0, 0}),
+                                   {.target = Target::kCpu, .disabled = {"fuse_rope_append"}});
+  Layer layer = layer_of(plan).value();
+  std::vector<std::vector<kernels::Candidate>> finalists(layer.num_problems);
+  for (const LayerStep& step : layer.steps)
+    finalists[step.problem] = {kernels::candidates(step.desc, 2, *device_).value()[0]};
+  finalists[0].push_back({finalists[0][0].tactic, Json{{"no such", "config"}}});
+  Tuner tuner(*device_, {});
+  tuner.ask_layers(true);
+  auto verdicts = tuner.decide_in_layer(layer, finalists, 2);
+  ASSERT_TRUE(verdicts.ok()) << verdicts.error().text();
+  for (const Verdict& verdict : *verdicts) {
+    EXPECT_EQ(verdict.winner, 0u);
+    EXPECT_EQ(verdict.layer_us, 0);
+  }
+  EXPECT_EQ(tuner.num_timed(), 0);
 }
 
 TEST_F(TunerTest, without_measuring_the_first_candidate_is_taken) {

@@ -13,7 +13,7 @@
 
 namespace tokamak::engine {
 
-inline constexpr int64_t kFormatVersion = 2;
+inline constexpr int64_t kFormatVersion = 3;
 
 struct Manifest {
   std::string family;

@@ -41,6 +41,8 @@ Json to_json(const PlanStep& step) {
                        {"us", choice.us},
                        {"runner_up", choice.runner_up},
                        {"runner_up_us", choice.runner_up_us},
+                       {"layer_us", choice.layer_us},
+                       {"runner_up_layer_us", choice.runner_up_layer_us},
                        {"floor_us", choice.floor_us}});
   }
   return {{"op", step.op},
@@ -153,6 +155,8 @@ Result<PlanStep> read_step(const Json& json, size_t num_values) {
     choice.us = item.number("us");
     choice.runner_up = item.string("runner_up");
     choice.runner_up_us = item.number("runner_up_us");
+    choice.layer_us = item.number("layer_us");
+    choice.runner_up_layer_us = item.number("runner_up_layer_us");
     choice.floor_us = item.number("floor_us");
     TKM_RETURN_IF_ERROR(item.status());
     step.choices.push_back(std::move(choice));

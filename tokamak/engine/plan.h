@@ -49,6 +49,10 @@ struct PlanChoice {
   double us = 0;  ///< As timed by the tuner; 0 if there was nothing to choose.
   std::string runner_up;
   double runner_up_us = 0;
+  /// Of a whole layer with this choice and with the runner-up, where the tuner timed both; else 0.
+  /// What is slower alone can be faster there: then the layer decided.
+  double layer_us = 0, runner_up_layer_us = 0;
+  bool layer_decided() const { return layer_us > 0 && us > runner_up_us; }
   /// The least that a step of max_tokens rows can take on the device that it was built for, by its
   /// rates of reading and computing; 0 if they are not known. Attention: as the tuner times it.
   double floor_us = 0;
