@@ -32,14 +32,20 @@ TEST(Emit, keeps_time_and_runner_up_of_each_choice_that_was_timed) {
 /// Attention in one step, which can be tried alone: such plans have a layer on a CPU, too.
 const PipelineOptions kWholeAttention = {.target = Target::kCpu, .disabled = {"fuse_rope_append"}};
 
-TEST(Emit, keeps_what_a_layer_took_with_each_finalist) {
+TEST(Emit, keeps_what_a_layer_took_with_each_finalist_and_all_layers_choose_alike) {
   auto device = device::open_device(Target::kCpu, 2).value();
   Tuner tuner(*device, {});
   tuner.ask_layers(true);
   engine::Plan plan = decoder_plan(*device, small_decoder({0, 0, 0}), kWholeAttention, tuner);
   plan = engine::Plan::from_json(plan.to_json()).value();
   int asked = 0;
+  std::map<std::string, Json> all;
   for (const engine::PlanStep& step : plan.steps) {
+    Json tactics;
+    for (const engine::PlanChoice& choice : step.choices)
+      tactics.push_back({choice.max_tokens, choice.tactic, choice.config, choice.layer_us});
+    std::string problem = problem_key(step_desc(plan, step).value(), 0);
+    EXPECT_EQ(all.emplace(problem, tactics).first->second, tactics) << problem;
     for (const engine::PlanChoice& choice : step.choices) {
       asked += choice.layer_us > 0;
       if (choice.layer_us == 0) continue;
@@ -53,21 +59,6 @@ TEST(Emit, keeps_what_a_layer_took_with_each_finalist) {
     }
   }
   EXPECT_GT(asked, 0);
-}
-
-TEST(Emit, layers_of_one_model_choose_alike) {
-  auto device = device::open_device(Target::kCpu, 2).value();
-  Tuner tuner(*device, {});
-  tuner.ask_layers(true);
-  engine::Plan plan = decoder_plan(*device, small_decoder({0, 0, 0, 0}), kWholeAttention, tuner);
-  std::map<std::string, Json> choices;
-  for (const engine::PlanStep& step : plan.steps) {
-    std::string problem = problem_key(step_desc(plan, step).value(), 0);
-    Json tactics;
-    for (const engine::PlanChoice& choice : step.choices)
-      tactics.push_back({choice.max_tokens, choice.tactic, choice.config, choice.layer_us});
-    EXPECT_EQ(choices.emplace(problem, tactics).first->second, tactics) << problem;
-  }
 }
 
 TEST(Emit, keeps_the_floor_of_each_choice_where_the_devices_rates_are_known) {
