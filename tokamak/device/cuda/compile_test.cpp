@@ -150,6 +150,18 @@ TEST_F(Compile, ADeviceThatOnlyCompilesLoadsEachSourceOnce) {
   EXPECT_EQ(first, &device->load(kept)->at(0).usage()) << "it stayed loaded";
 }
 
+TEST_F(Compile, ThreadsThatWantTheSameSourceCompileItOnce) {
+  auto device = CudaDevice::compile_only({}, 8);
+  std::vector<Result<Module>> modules(8, Result<Module>(Module()));
+  device->pool().parallel_for(
+      8, [&](int64_t i, int) { modules[static_cast<size_t>(i)] = device->load(add_source()); });
+  for (const auto& module : modules) {
+    ASSERT_TRUE(module.ok()) << module.error().text();
+    EXPECT_EQ(&module->at(0).usage(), &modules[0]->at(0).usage());
+  }
+  EXPECT_EQ(device->num_compiled(), 1);
+}
+
 TEST_F(Compile, ADeviceLoadsWhatWasRecordedWithoutCompiling) {
   auto maker = CudaDevice::compile_only({}, 1);
   auto kept = maker->load(add_source());  // Recorded even if it was loaded before.

@@ -294,6 +294,7 @@ Result<double> CudaDevice::time_us(const std::function<void()>& work) {
 
 Result<Module> CudaDevice::load(const KernelSource& source) {
   std::string key = kernel_key(source, info_.architecture());
+  KeyedMutex::Lock turn(loading_, key);
   Module module;
   bool recording = false;
   {
@@ -302,7 +303,6 @@ Result<Module> CudaDevice::load(const KernelSource& source) {
     recording = recorded_ && !recorded_->contains(key);
     if (module.module_ && !recording) return module;
   }
-  // Two threads may compile the same source at once; the second to end takes the first's module.
   TKM_ASSIGN(Cubin cubin, machine_code(source, key));
   if (recording) {
     std::lock_guard lock(modules_mutex_);
@@ -368,7 +368,6 @@ Result<std::shared_ptr<LoadedModule>> CudaDevice::load_cubin(const KernelSource&
                                                              Cubin cubin,
                                                              const std::string& key) {
   std::lock_guard lock(modules_mutex_);
-  if (auto loaded = modules_[key].lock()) return loaded;
   auto out = std::make_shared<LoadedModule>(*this, source.name);
   if (can_run()) {
     make_current();

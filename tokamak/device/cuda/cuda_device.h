@@ -18,6 +18,7 @@
 
 #include "tokamak/device/cuda/abi.h"
 #include "tokamak/device/cuda/compile.h"
+#include "tokamak/device/cuda/keyed_mutex.h"
 #include "tokamak/device/device.h"
 
 namespace tokamak::device::cuda {
@@ -111,8 +112,8 @@ class CudaDevice : public Device {
   bool can_run() const override { return context_ != nullptr; }
 
   /// Loads machine code that was offered for the source, else compiles it (or takes it from the
-  /// cache). The same source is loaded once. Any thread, also several at a time. Errors: those of
-  /// compile(), device, out_of_memory.
+  /// cache). The same source is loaded once; who asks for it meanwhile waits. Any thread, also
+  /// several at a time. Errors: those of compile(), device, out_of_memory.
   Result<Module> load(const KernelSource& source);
   /// Sources for which nothing was offered, so that load() asked compile().
   int64_t num_compiled() const { return num_compiled_; }
@@ -159,6 +160,7 @@ class CudaDevice : public Device {
   abi::Stream stream_ = nullptr;
   abi::Event begin_ = nullptr, end_ = nullptr;
   base::ThreadPool pool_;
+  KeyedMutex loading_;  ///< By kernel_key().
   std::mutex modules_mutex_;
   std::map<std::string, std::weak_ptr<struct LoadedModule>> modules_;
   std::vector<std::shared_ptr<struct LoadedModule>> kept_modules_;
