@@ -3,6 +3,7 @@
 #include "tokamak/runtime/session_plan.h"
 
 #include <algorithm>
+#include <map>
 
 #include "tokamak/runtime/chooser.h"
 
@@ -55,21 +56,29 @@ Result<std::vector<StepKernels>> make_kernels(const engine::Engine& engine,
   const Plan& plan = engine.plan;
   for (const engine::EngineCode& code : engine.code)
     device.offer_code({code.name, code.key, code.content});
-  std::vector<std::optional<Result<StepKernels>>> made(plan.steps.size());
+  std::vector<const engine::PlanStep*> distinct;  // Layers have the same kernels but for attention.
+  std::vector<size_t> kernels_of;                 // Of each step, by the number of its like.
+  std::map<std::string, size_t> numbers;
+  for (const engine::PlanStep& step : plan.steps) {
+    auto [it, is_new] = numbers.emplace(kernels_key(plan, step), distinct.size());
+    if (is_new) distinct.push_back(&step);
+    kernels_of.push_back(it->second);
+  }
+  std::vector<std::optional<Result<StepKernels>>> made(distinct.size());
   auto make = [&](int64_t i, int) {
-    auto s = static_cast<size_t>(i);
-    made[s].emplace(StepKernels::make(plan, plan.steps[s], device));
+    auto n = static_cast<size_t>(i);
+    made[n].emplace(StepKernels::make(plan, *distinct[n], device));
   };
   // Kernels of a GPU are compiled when they are made, so that they are made side by side.
   if (device.host_accessible()) {
-    for (int64_t i = 0; i < std::ssize(plan.steps); ++i) make(i, 0);
+    for (int64_t i = 0; i < std::ssize(distinct); ++i) make(i, 0);
   } else {
-    device.pool().parallel_for(std::ssize(plan.steps), make);
+    device.pool().parallel_for(std::ssize(distinct), make);
   }
   std::vector<StepKernels> out;
-  for (auto& kernels : made) {
-    TKM_ASSIGN(StepKernels step, *std::move(kernels));
-    out.push_back(std::move(step));
+  for (size_t n : kernels_of) {
+    if (!(*made[n]).ok()) return (*made[n]).error();
+    out.push_back(**made[n]);
   }
   return out;
 }

@@ -41,6 +41,19 @@ Result<const kernels::Tactic*> chosen_tactic(const engine::PlanChoice& choice) {
   return tactic;
 }
 
+std::string kernels_key(const engine::Plan& plan, const engine::PlanStep& step) {
+  std::string key = step.op + step.attributes.dump();
+  engine::StepTypes types = plan.types(step);
+  for (size_t i = 0; i < types.inputs.size(); ++i)
+    key += (types.weights[i] ? " weight " : " ") + types.inputs[i].text();
+  for (const TensorType& type : types.outputs) key += " -> " + type.text();
+  for (const engine::PlanChoice& choice : step.choices) {
+    key += fmt::format(
+        "\n{} {} {} {}", choice.max_tokens, choice.tactic, choice.version, choice.config.dump());
+  }
+  return key;
+}
+
 Result<StepKernels> StepKernels::make(const engine::Plan& plan,
                                       const engine::PlanStep& step,
                                       device::Device& device) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "tokamak/engine/plan.h"
@@ -17,7 +18,11 @@ const engine::PlanChoice& choice_for(const engine::PlanStep& step, int64_t rows)
 /// engine must be built again).
 Result<const kernels::Tactic*> chosen_tactic(const engine::PlanChoice& choice);
 
-/// The kernels of one step, one a choice; equal choices share a kernel.
+/// Steps with equal keys run the same kernels, so that one may have them for all: kernels keep
+/// nothing from one launch to the next. Steps that attend differ by their layer.
+std::string kernels_key(const engine::Plan& plan, const engine::PlanStep& step);
+
+/// The kernels of one step, one a choice; equal choices share a kernel. Copies share all.
 class StepKernels {
  public:
   static Result<StepKernels> make(const engine::Plan& plan,

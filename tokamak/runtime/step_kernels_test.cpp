@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tokamak/runtime/step_kernels.h"
+
+#include <gtest/gtest.h>
+
+#include "tokamak/runtime/session_plan.h"
+
+namespace tokamak::runtime {
+namespace {
+
+/// Products of [T, 64] with weights of so many rows.
+engine::Engine products(device::Device& device, const std::vector<int64_t>& rows) {
+  engine::Engine engine;
+  engine::Plan& plan = engine.plan;
+  auto value = [&](engine::PlanValueKind kind, TensorType type) {
+    plan.values.push_back({"v", kind, std::move(type)});
+    return static_cast<int32_t>(plan.values.size()) - 1;
+  };
+  int32_t x = value(engine::PlanValueKind::kInput, {DType::kF32, {tensor::kTokens, 64}});
+  for (int64_t outputs : rows) {
+    int32_t w = value(engine::PlanValueKind::kWeight, {DType::kF32, {outputs, 64}}),
+            y = value(engine::PlanValueKind::kBuffer, {DType::kF32, {tensor::kTokens, outputs}});
+    engine::PlanStep step{
+        .op = "matmul", .attributes = {{"transposed", true}}, .inputs = {x, w}, .outputs = {y}};
+    auto candidate = kernels::candidates(step_desc(plan, step).value(), 1, device).value()[0];
+    step.choices.push_back({.max_tokens = 1,
+                            .tactic = std::string(candidate.tactic->name),
+                            .version = candidate.tactic->version,
+                            .config = candidate.config});
+    plan.steps.push_back(std::move(step));
+  }
+  return engine;
+}
+
+TEST(MakeKernels, steps_that_are_alike_share_their_kernels) {
+  auto device = device::open_device(Target::kCpu, 1).value();
+  engine::Engine engine = products(*device, {128, 192, 128});
+  auto kernels = make_kernels(engine, *device);
+  ASSERT_TRUE(kernels.ok()) << kernels.error().text();
+  ASSERT_EQ(kernels->size(), 3u);
+  EXPECT_EQ(&(*kernels)[0].at(1), &(*kernels)[2].at(1));
+  EXPECT_NE(&(*kernels)[0].at(1), &(*kernels)[1].at(1)) << "weights of another shape";
+}
+
+TEST(MakeKernels, steps_with_other_choices_have_kernels_of_their_own) {
+  auto device = device::open_device(Target::kCpu, 1).value();
+  engine::Engine engine = products(*device, {128, 128});
+  engine.plan.steps[1].choices.push_back(engine.plan.steps[1].choices[0]);
+  engine.plan.steps[1].choices[1].max_tokens = 8;
+  auto kernels = make_kernels(engine, *device);
+  ASSERT_TRUE(kernels.ok()) << kernels.error().text();
+  EXPECT_NE(&(*kernels)[0].at(1), &(*kernels)[1].at(1));
+}
+
+TEST(MakeKernels, a_step_that_cannot_be_made_is_the_error) {
+  auto device = device::open_device(Target::kCpu, 1).value();
+  engine::Engine engine = products(*device, {128, 192, 128});
+  engine.plan.steps[1].choices[0].version += 1;
+  auto kernels = make_kernels(engine, *device);
+  ASSERT_FALSE(kernels.ok());
+  EXPECT_EQ(kernels.error().code, ErrorCode::kUnsupported);
+}
+
+}  // namespace
+}  // namespace tokamak::runtime
