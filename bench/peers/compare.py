@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Our figures beside the peers' of one run, as a table of Markdown.
 
-    python3 bench/peers/compare.py FOLDER     (as bench/peers/gpu.sh fills it: ours_*.json, peers.jsonl)
+    python3 bench/peers/compare.py FOLDER     (as bench/peers/gpu.sh fills it: ours_*.json, peers*.jsonl)
 """
 
 import json
@@ -15,8 +15,7 @@ OURS = "tokamak"
 def read(folder):
     """`{(batch, input_len): {who: report}}`"""
     reports = [json.loads(path.read_text()) | {"peer": OURS} for path in sorted(folder.glob("ours_*.json")) if path.stat().st_size]
-    peers = folder / "peers.jsonl"
-    if peers.exists():
+    for peers in sorted(folder.glob("peers*.jsonl")):
         reports += [json.loads(line) for line in peers.read_text().splitlines()]
     cases = {}
     for report in reports:

@@ -45,11 +45,23 @@ def tensor_shapes(config):
     return shapes
 
 
-def random_weight(generator, shape, dtype):
-    if len(shape) == 1:
-        return np.ones(shape, np.float32), gguf.GGMLQuantizationType.F32
-    values = generator.standard_normal(shape, np.float32) * np.float32(0.02)
-    return gguf.quants.quantize(values, DTYPES[dtype][0]), DTYPES[dtype][0]
+class Weights:
+    """One run of random values, which all matrices repeat: of several GB, drawing each value would take minutes."""
+
+    COUNT = 1 << 24
+
+    def __init__(self, dtype):
+        self.kind = DTYPES[dtype][0]
+        values = np.random.default_rng(0).standard_normal(self.COUNT, np.float32) * np.float32(0.02)
+        self.encoded = gguf.quants.quantize(values, self.kind)
+
+    def kind_of(self, shape):
+        return gguf.GGMLQuantizationType.F32 if len(shape) == 1 else self.kind
+
+    def make(self, shape):
+        if len(shape) == 1:
+            return np.ones(shape, np.float32)
+        return np.resize(self.encoded, (shape[0], shape[1] * self.encoded.size // self.COUNT))
 
 
 def main():
@@ -78,13 +90,15 @@ def main():
     writer.add_file_type(DTYPES[arguments.dtype][1])
     writer.add_tokenizer_model("none")
 
-    generator = np.random.default_rng(0)
-    for name, shape in tensor_shapes(config).items():
-        data, kind = random_weight(generator, shape, arguments.dtype)
-        writer.add_tensor(name, data, raw_shape=data.shape, raw_dtype=kind)
+    weights, shapes = Weights(arguments.dtype), tensor_shapes(config)
+    for name, shape in shapes.items():
+        size = weights.make((1,) + shape[1:]).nbytes * shape[0] if len(shape) == 2 else 4 * shape[0]
+        writer.add_tensor_info(name, shape, np.dtype(np.float32), size, raw_dtype=weights.kind_of(shape))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
-    writer.write_tensors_to_file(progress=True)
+    writer.write_ti_data_to_file()
+    for shape in shapes.values():  # One at a time: together they may be more than the memory.
+        writer.write_tensor_data(weights.make(shape))
     writer.close()
 
 
