@@ -120,15 +120,13 @@ class Emitter {
 
   Result<void> choose_tactics() {
     std::vector<const TimedProblem*> problems;
-    const auto num_steps = static_cast<int64_t>(plan_.steps.size());
-    for (size_t s = 0; s < plan_.steps.size(); ++s) {
-      base::report(progress_, "choosing tactics", static_cast<int64_t>(s), num_steps);
-      TKM_ASSIGN(kernels::KernelDesc desc, step_desc(plan_, plan_.steps[s]));
-      TKM_ASSIGN(const TimedProblem* problem, timed(desc));
+    for (const PlanStep& step : plan_.steps) {
+      TKM_ASSIGN(kernels::KernelDesc desc, step_desc(plan_, step));
+      TKM_ASSIGN(const TimedProblem* problem, problem_of(desc));
       problems.push_back(problem);
       descs_.push_back(std::move(desc));
     }
-    base::report(progress_, "choosing tactics", num_steps, num_steps);
+    TKM_RETURN_IF_ERROR(time_problems());
     choose_layouts(problems);
     std::vector<std::string> layouts;
     for (size_t s = 0; s < plan_.steps.size(); ++s) {
@@ -192,20 +190,43 @@ class Emitter {
     choices = std::move(merged);
   }
 
-  Result<const TimedProblem*> timed(const kernels::KernelDesc& desc) {
+  /// With its candidates, not yet timed.
+  Result<const TimedProblem*> problem_of(const kernels::KernelDesc& desc) {
     std::string key =
         problem_key(desc, 0) + (desc.weights.size() > 1 && desc.weights[1] ? " weight" : "");
-    if (auto it = timed_.find(key); it != timed_.end())
-      return const_cast<const TimedProblem*>(&it->second);
-    TimedProblem problem;
+    auto [it, is_new] = problems_.try_emplace(key);
+    TimedProblem& problem = it->second.buckets;
+    if (!is_new) return &std::as_const(problem);
+    it->second.desc = desc;
     for (int64_t tokens : buckets(device_.target())) {
       TimedBucket bucket{.tokens = tokens};
       TKM_ASSIGN(bucket.candidates, kernels::candidates(desc, tokens, device_));
-      TKM_ASSIGN(bucket.us, tuner_.time(desc, tokens, bucket.candidates));
       bucket.floor_us = floor_us(step_work(desc, tokens, device_), desc.inputs[0].dtype, device_);
       problem.push_back(std::move(bucket));
     }
-    return const_cast<const TimedProblem*>(&timed_.emplace(key, std::move(problem)).first->second);
+    return &std::as_const(problem);
+  }
+
+  /// All kernels are made before the first is timed: that compiles, on all processors.
+  Result<void> time_problems() {
+    std::vector<TunerQuestion> questions;
+    std::vector<TimedBucket*> asking;
+    for (auto& [key, problem] : problems_) {
+      for (TimedBucket& bucket : problem.buckets) {
+        questions.push_back({&problem.desc, bucket.tokens, &bucket.candidates});
+        asking.push_back(&bucket);
+      }
+    }
+    const auto count = std::ssize(questions);
+    base::report(progress_, "making kernels to choose from", 0, count);
+    tuner_.prepare(questions);
+    for (size_t i = 0; i < questions.size(); ++i) {
+      base::report(progress_, "choosing tactics", static_cast<int64_t>(i), count);
+      const auto& [desc, tokens, candidates] = questions[i];
+      TKM_ASSIGN(asking[i]->us, tuner_.time(*desc, tokens, *candidates));
+    }
+    base::report(progress_, "choosing tactics", count, count);
+    return {};
   }
 
   /// One layout a weight: the one whose best tactics are fastest over all buckets, small batches
@@ -306,7 +327,11 @@ class Emitter {
   std::map<int32_t, size_t> weight_of_;
   std::map<int32_t, int32_t> copies_;
   std::map<int32_t, std::string_view> layout_of_;
-  std::map<std::string, TimedProblem> timed_;
+  struct Problem {
+    kernels::KernelDesc desc;  ///< Of the first step that has it.
+    TimedProblem buckets;
+  };
+  std::map<std::string, Problem> problems_;
   std::vector<kernels::KernelDesc> descs_;  ///< Of the plan's steps.
   /// Of a problem with a layout, by the number of the bucket.
   std::map<std::tuple<const TimedProblem*, std::string, size_t>, Verdict> verdicts_;

@@ -9,7 +9,6 @@
 #include "tokamak/base/hash.h"
 #include "tokamak/base/log.h"
 #include "tokamak/compiler/layer_trial.h"
-#include "tokamak/compiler/trial.h"
 #include "tokamak/op/attention.h"
 
 namespace tokamak::compiler {
@@ -32,6 +31,14 @@ bool worth_timing(const kernels::KernelDesc& desc) {
 std::string candidate_text(const kernels::Candidate& candidate) {
   return fmt::format(
       "{} v{} {}", candidate.tactic->name, candidate.tactic->version, candidate.config.dump());
+}
+
+/// A key of a kernel: the desc with its layer, and the candidate.
+std::string kernel_key(const kernels::KernelDesc& desc, const kernels::Candidate& candidate) {
+  std::string key = fmt::format("{}{}", desc.op.name(), desc.op.attributes().dump());
+  for (size_t i = 0; i < desc.inputs.size(); ++i)
+    key += (desc.weights[i] ? " weight " : " ") + desc.inputs[i].text();
+  return key + " | " + candidate_text(candidate);
 }
 
 /// A key of a layer: the problems of its steps.
@@ -105,22 +112,52 @@ Tuner::Tuner(device::Device& device, std::filesystem::path cache_file, bool meas
   }
 }
 
+bool Tuner::times(const TunerQuestion& question) const {
+  return measure_ && question.candidates->size() > 1 && worth_timing(*question.desc);
+}
+
+std::string Tuner::time_key(const TunerQuestion& question,
+                            const kernels::Candidate& candidate) const {
+  return fmt::format("{} | {} | {}",
+                     problem_key(*question.desc, question.tokens),
+                     candidate_text(candidate),
+                     device_.fingerprint());
+}
+
+void Tuner::prepare(std::span<const TunerQuestion> questions) {
+  struct Wanted {
+    const kernels::KernelDesc* desc;
+    const kernels::Candidate* candidate;
+    MadeKernel* kernel;
+  };
+  std::vector<Wanted> wanted;
+  for (const TunerQuestion& question : questions) {
+    if (!times(question)) continue;
+    for (const kernels::Candidate& candidate : *question.candidates) {
+      if (cache_.contains(time_key(question, candidate))) continue;
+      auto [it, is_new] = made_.try_emplace(kernel_key(*question.desc, candidate));
+      if (is_new) wanted.push_back({question.desc, &candidate, &it->second});
+    }
+  }
+  std::vector<MadeKernel> made = make_kernels(device_, std::ssize(wanted), [&](int64_t n) {
+    const Wanted& one = wanted[static_cast<size_t>(n)];
+    return one.candidate->tactic->make(*one.desc, one.candidate->config, device_);
+  });
+  for (size_t n = 0; n < wanted.size(); ++n) *wanted[n].kernel = std::move(made[n]);
+}
+
 Result<Timings> Tuner::time(const kernels::KernelDesc& desc,
                             int64_t tokens,
                             const std::vector<kernels::Candidate>& candidates) {
   Timings out(candidates.size(), std::numeric_limits<double>::infinity());
-  if (!measure_ || candidates.size() == 1 || !worth_timing(desc)) {
+  const TunerQuestion question{&desc, tokens, &candidates};
+  if (!times(question)) {
     out[0] = 0;
     return out;
   }
-  std::vector<std::string> keys;
   std::vector<size_t> unknown;
   for (size_t i = 0; i < candidates.size(); ++i) {
-    keys.push_back(fmt::format("{} | {} | {}",
-                               problem_key(desc, tokens),
-                               candidate_text(candidates[i]),
-                               device_.fingerprint()));
-    if (auto it = cache_.find(keys[i]); it != cache_.end()) {
+    if (auto it = cache_.find(time_key(question, candidates[i])); it != cache_.end()) {
       out[i] = it->second;
       ++num_from_cache_;
     } else {
@@ -128,28 +165,27 @@ Result<Timings> Tuner::time(const kernels::KernelDesc& desc,
     }
   }
   if (unknown.empty()) return out;
-  std::vector<MadeKernel> made = make_kernels(device_, std::ssize(unknown), [&](int64_t n) {
-    const kernels::Candidate& candidate = candidates[unknown[static_cast<size_t>(n)]];
-    return candidate.tactic->make(desc, candidate.config, device_);
-  });
+  prepare({&question, 1});
   TKM_ASSIGN(TrialBatch batch, TrialBatch::make(device_, desc, tokens));
-  for (size_t n = 0; n < unknown.size(); ++n) {
-    size_t i = unknown[n];
+  for (size_t i : unknown) {
     ++num_timed_;
-    if (!made[n] || !made[n]->ok()) {
-      log_unmade(candidates[i], made[n]->error());
+    const Result<std::unique_ptr<kernels::Kernel>>& made =
+        *made_.at(kernel_key(desc, candidates[i]));
+    if (!made.ok()) {
+      log_unmade(candidates[i], made.error());
       continue;
     }
-    TKM_ASSIGN(Trial trial, Trial::make(device_, desc, candidates[i], ***made[n], tokens, batch));
-    auto us = device_.host_accessible() ? time_runs(device_, ***made[n], trial)
-                                        : time_launches(device_, ***made[n], trial);
+    kernels::Kernel& kernel = **made;
+    TKM_ASSIGN(Trial trial, Trial::make(device_, desc, candidates[i], kernel, tokens, batch));
+    auto us = device_.host_accessible() ? time_runs(device_, kernel, trial)
+                                        : time_launches(device_, kernel, trial);
     // A device that is lost ends the build; a kernel that cannot be launched is no candidate.
     if (!us.ok() && us.error().code == ErrorCode::kDevice) return us.error();
     if (!us.ok()) {
       log_unmade(candidates[i], us.error());
       continue;
     }
-    out[i] = cache_[keys[i]] = *us;
+    out[i] = cache_[time_key(question, candidates[i])] = *us;
   }
   return out;
 }

@@ -12,6 +12,7 @@
 
 #include "tokamak/compiler/layer.h"
 #include "tokamak/compiler/layer_round.h"
+#include "tokamak/compiler/trial.h"
 #include "tokamak/kernels/kernel.h"
 
 namespace tokamak::compiler {
@@ -19,6 +20,13 @@ namespace tokamak::compiler {
 /// Times in microseconds of the candidates of one problem, in their order; infinite for one that
 /// could not be made.
 using Timings = std::vector<double>;
+
+/// What time() is asked.
+struct TunerQuestion {
+  const kernels::KernelDesc* desc;
+  int64_t tokens;
+  const std::vector<kernels::Candidate>* candidates;
+};
 
 class Tuner {
  public:
@@ -34,6 +42,9 @@ class Tuner {
   Result<Timings> time(const kernels::KernelDesc& desc,
                        int64_t tokens,
                        const std::vector<kernels::Candidate>& candidates);
+  /// Makes the kernels that time() will need for these questions, all side by side: making them may
+  /// compile. They are kept as long as the tuner. What cannot be made, time() finds so.
+  void prepare(std::span<const TunerQuestion> questions);
   /// Whether there is a second round: by default on a GPU, as kernels of a host do not overlap.
   bool asks_layers() const { return asks_layers_; }
   void ask_layers(bool ask) { asks_layers_ = ask && measure_; }
@@ -52,6 +63,8 @@ class Tuner {
   int64_t num_from_cache() const { return num_from_cache_; }
 
  private:
+  bool times(const TunerQuestion& question) const;
+  std::string time_key(const TunerQuestion& question, const kernels::Candidate& candidate) const;
   /// Of both layers from the cache, else by `measure`.
   Result<LayerTimes> layer_times(const std::string& key,
                                  const std::function<Result<LayerTimes>()>& measure);
@@ -60,6 +73,7 @@ class Tuner {
   std::filesystem::path cache_file_;
   bool measure_, asks_layers_;
   std::map<std::string, double> cache_;
+  std::map<std::string, MadeKernel> made_;  ///< By desc and candidate.
   int64_t num_timed_ = 0, num_from_cache_ = 0;
 };
 

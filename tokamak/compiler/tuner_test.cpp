@@ -136,6 +136,44 @@ TEST_F(TunerTest, attention_is_timed_and_not_timed_again) {
   fs::remove_all(cache);
 }
 
+/// Real kernels, whose making is counted.
+int num_made = 0;
+std::vector<kernels::Candidate> counted_candidates(device::Device& device) {
+  static std::vector<kernels::Candidate> real;
+  real = kernels::candidates(attend_desc(), 2, device).value();
+  static const kernels::Tactic counted = {
+      .name = "counted",
+      .target = Target::kCpu,
+      .make = [](const kernels::KernelDesc& desc, const Json& config, device::Device& device) {
+        ++num_made;
+        const kernels::Candidate& candidate = real.at(config.get<size_t>());
+        return candidate.tactic->make(desc, candidate.config, device);
+      }};
+  return {{&counted, Json(0)}, {&counted, Json(1)}};
+}
+
+TEST_F(TunerTest, kernels_are_made_once_for_all_sizes_of_step) {
+  kernels::KernelDesc desc = attend_desc();
+  auto candidates = counted_candidates(*device_);
+  const TunerQuestion questions[] = {{&desc, 2, &candidates}, {&desc, 3, &candidates}};
+  Tuner tuner(*device_, {});
+  num_made = 0;
+  tuner.prepare(questions);
+  EXPECT_EQ(num_made, 2);
+  EXPECT_THAT(tuner.time(desc, 2, candidates).value(), Each(Gt(0)));
+  EXPECT_THAT(tuner.time(desc, 3, candidates).value(), Each(Gt(0)));
+  EXPECT_EQ(num_made, 2);
+  tuner.prepare(questions);
+  EXPECT_EQ(num_made, 2) << "what was timed is not made again";
+
+  Tuner unprepared(*device_, {});
+  ASSERT_TRUE(unprepared.time(desc, 2, candidates).ok());
+  EXPECT_EQ(num_made, 4);
+  Tuner measures_nothing(*device_, {}, /*measure=*/false);
+  measures_nothing.prepare(questions);
+  EXPECT_EQ(num_made, 4);
+}
+
 TEST_F(TunerTest, layers_are_timed_where_asked_for_and_not_timed_again) {
   fs::path cache = fs::temp_directory_path() / fmt::format("tokamak_tuner_layers_{}", ::getpid());
   fs::remove_all(cache);

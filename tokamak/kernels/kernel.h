@@ -47,7 +47,7 @@ struct Launch {
 };
 
 /// An op ready to run on a device. run() is called by one thread at a time and may use the device's
-/// pool. Outputs do not overlap inputs.
+/// pool. Outputs do not overlap inputs. Layers share kernels: no launch sees what the last left.
 class Kernel {
  public:
   virtual ~Kernel() = default;
