@@ -3,7 +3,6 @@
 #include "tokamak/runtime/session_plan.h"
 
 #include <algorithm>
-#include <map>
 
 #include "tokamak/runtime/chooser.h"
 
@@ -49,38 +48,6 @@ int64_t memory_budget(const device::Device& device, const SessionOptions& option
 Result<void> in_range(std::string_view name, int64_t value, int64_t low, int64_t high) {
   if (value >= low && value <= high) return {};
   return base::invalid(fmt::format("{} is {}, must be between {} and {}", name, value, low, high));
-}
-
-Result<std::vector<StepKernels>> make_kernels(const engine::Engine& engine,
-                                              device::Device& device) {
-  const Plan& plan = engine.plan;
-  for (const engine::EngineCode& code : engine.code)
-    device.offer_code({code.name, code.key, code.content});
-  std::vector<const engine::PlanStep*> distinct;  // Layers have the same kernels but for attention.
-  std::vector<size_t> kernels_of;                 // Of each step, by the number of its like.
-  std::map<std::string, size_t> numbers;
-  for (const engine::PlanStep& step : plan.steps) {
-    auto [it, is_new] = numbers.emplace(kernels_key(plan, step), distinct.size());
-    if (is_new) distinct.push_back(&step);
-    kernels_of.push_back(it->second);
-  }
-  std::vector<std::optional<Result<StepKernels>>> made(distinct.size());
-  auto make = [&](int64_t i, int) {
-    auto n = static_cast<size_t>(i);
-    made[n].emplace(StepKernels::make(plan, *distinct[n], device));
-  };
-  // Kernels of a GPU are compiled when they are made, so that they are made side by side.
-  if (device.host_accessible()) {
-    for (int64_t i = 0; i < std::ssize(distinct); ++i) make(i, 0);
-  } else {
-    device.pool().parallel_for(std::ssize(distinct), make);
-  }
-  std::vector<StepKernels> out;
-  for (size_t n : kernels_of) {
-    if (!(*made[n]).ok()) return (*made[n]).error();
-    out.push_back(**made[n]);
-  }
-  return out;
 }
 
 Result<SessionPlan> plan_with_kernels(const Plan& plan,

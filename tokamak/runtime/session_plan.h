@@ -10,9 +10,6 @@ namespace tokamak::runtime {
 /// Errors: invalid, with name, value and limits.
 Result<void> in_range(std::string_view name, int64_t value, int64_t low, int64_t high);
 
-/// The kernels of all steps, from the engine's machine code where it fits this program.
-Result<std::vector<StepKernels>> make_kernels(const engine::Engine& engine, device::Device& device);
-
 /// The byte table, and on a GPU what stands beside it: what was in use before (driver, kernels and
 /// their counters), and that graphs are measured only when they are captured.
 std::string byte_table_text(const SessionPlan& plan);

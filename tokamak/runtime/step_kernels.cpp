@@ -2,6 +2,7 @@
 #include "tokamak/runtime/step_kernels.h"
 
 #include <algorithm>
+#include <map>
 
 namespace tokamak::runtime {
 
@@ -41,44 +42,9 @@ Result<const kernels::Tactic*> chosen_tactic(const engine::PlanChoice& choice) {
   return tactic;
 }
 
-std::string kernels_key(const engine::Plan& plan, const engine::PlanStep& step) {
-  std::string key = step.op + step.attributes.dump();
-  engine::StepTypes types = plan.types(step);
-  for (size_t i = 0; i < types.inputs.size(); ++i)
-    key += (types.weights[i] ? " weight " : " ") + types.inputs[i].text();
-  for (const TensorType& type : types.outputs) key += " -> " + type.text();
-  for (const engine::PlanChoice& choice : step.choices) {
-    key += fmt::format(
-        "\n{} {} {} {}", choice.max_tokens, choice.tactic, choice.version, choice.config.dump());
-  }
-  return key;
-}
-
-Result<StepKernels> StepKernels::make(const engine::Plan& plan,
-                                      const engine::PlanStep& step,
-                                      device::Device& device) {
-  StepKernels out;
-  TKM_ASSIGN(kernels::KernelDesc desc, step_desc(plan, step));
-  for (size_t i = 0; i < step.choices.size(); ++i) {
-    const engine::PlanChoice& choice = step.choices[i];
-    out.max_tokens_.push_back(choice.max_tokens);
-    std::shared_ptr<kernels::Kernel> kernel;
-    for (size_t j = 0; j < i && !kernel; ++j) {
-      if (step.choices[j].tactic == choice.tactic && step.choices[j].config == choice.config)
-        kernel = out.kernels_[j];
-    }
-    if (!kernel) {
-      TKM_ASSIGN(const kernels::Tactic* tactic, chosen_tactic(choice));
-      if (tactic->target != device.target()) {
-        return base::unsupported(fmt::format("the engine was built for another target than {}",
-                                             base::enum_name(device.target())));
-      }
-      TKM_ASSIGN(std::unique_ptr<kernels::Kernel> made, tactic->make(desc, choice.config, device));
-      kernel = std::move(made);
-    }
-    out.kernels_.push_back(std::move(kernel));
-  }
-  return out;
+void StepKernels::add(int64_t max_tokens, std::shared_ptr<kernels::Kernel> kernel) {
+  max_tokens_.push_back(max_tokens);
+  kernels_.push_back(std::move(kernel));
 }
 
 kernels::Kernel& StepKernels::at(int64_t rows) const {
@@ -94,6 +60,91 @@ int64_t StepKernels::workspace_bytes(int64_t max_tokens,
   for (const auto& kernel : kernels_)
     bytes = std::max(bytes, kernel->workspace_bytes(max_tokens, max_rows, max_sequences));
   return bytes;
+}
+
+namespace {
+
+/// Equal keys: kernels that one may stand for.
+std::string kernel_key(const engine::Plan& plan,
+                       const engine::PlanStep& step,
+                       const engine::PlanChoice& choice) {
+  std::string key = step.op + step.attributes.dump();
+  engine::StepTypes types = plan.types(step);
+  for (size_t i = 0; i < types.inputs.size(); ++i)
+    key += (types.weights[i] ? " weight " : " ") + types.inputs[i].text();
+  for (const TensorType& type : types.outputs) key += " -> " + type.text();
+  return key + fmt::format(" {} {} {}", choice.tactic, choice.version, choice.config.dump());
+}
+
+Result<std::unique_ptr<kernels::Kernel>> make_kernel(const engine::Plan& plan,
+                                                     const engine::PlanStep& step,
+                                                     const engine::PlanChoice& choice,
+                                                     device::Device& device) {
+  TKM_ASSIGN(kernels::KernelDesc desc, step_desc(plan, step));
+  TKM_ASSIGN(const kernels::Tactic* tactic, chosen_tactic(choice));
+  if (tactic->target != device.target()) {
+    return base::unsupported(fmt::format("the engine was built for another target than {}",
+                                         base::enum_name(device.target())));
+  }
+  return tactic->make(desc, choice.config, device);
+}
+
+/// A step with one of its choices.
+struct WantedKernel {
+  const engine::PlanStep* step;
+  const engine::PlanChoice* choice;
+};
+using MadeKernel = Result<std::shared_ptr<kernels::Kernel>>;
+
+std::vector<MadeKernel> make_all(const engine::Plan& plan,
+                                 const std::vector<WantedKernel>& wanted,
+                                 device::Device& device) {
+  std::vector<MadeKernel> made(wanted.size(), std::shared_ptr<kernels::Kernel>());
+  auto make = [&](int64_t i, int) {
+    const auto& [step, choice] = wanted[static_cast<size_t>(i)];
+    MadeKernel& out = made[static_cast<size_t>(i)];
+    auto kernel = make_kernel(plan, *step, *choice, device);
+    if (kernel.ok())
+      out = std::shared_ptr<kernels::Kernel>(*std::move(kernel));
+    else
+      out = kernel.error();
+  };
+  // Kernels of a GPU are compiled when they are made, so that they are made side by side.
+  if (device.host_accessible()) {
+    for (int64_t i = 0; i < std::ssize(wanted); ++i) make(i, 0);
+  } else {
+    device.pool().parallel_for(std::ssize(wanted), make);
+  }
+  return made;
+}
+
+}  // namespace
+
+Result<std::vector<StepKernels>> make_kernels(const engine::Engine& engine,
+                                              device::Device& device) {
+  const engine::Plan& plan = engine.plan;
+  for (const engine::EngineCode& code : engine.code)
+    device.offer_code({code.name, code.key, code.content});
+  std::vector<WantedKernel> wanted;
+  std::vector<size_t> places;  // Of each step's choices, in order.
+  std::map<std::string, size_t> known;
+  for (const engine::PlanStep& step : plan.steps) {
+    for (const engine::PlanChoice& choice : step.choices) {
+      auto [it, is_new] = known.emplace(kernel_key(plan, step, choice), wanted.size());
+      if (is_new) wanted.push_back({&step, &choice});
+      places.push_back(it->second);
+    }
+  }
+  std::vector<MadeKernel> made = make_all(plan, wanted, device);
+  std::vector<StepKernels> out(plan.steps.size());
+  auto place = places.begin();
+  for (size_t s = 0; s < plan.steps.size(); ++s) {
+    for (const engine::PlanChoice& choice : plan.steps[s].choices) {
+      TKM_ASSIGN(std::shared_ptr<kernels::Kernel> kernel, made[*place++]);
+      out[s].add(choice.max_tokens, std::move(kernel));
+    }
+  }
+  return out;
 }
 
 }  // namespace tokamak::runtime

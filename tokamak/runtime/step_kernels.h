@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "tokamak/engine/plan.h"
+#include "tokamak/engine/engine.h"
 #include "tokamak/kernels/kernel.h"
 
 namespace tokamak::runtime {
@@ -18,16 +18,11 @@ const engine::PlanChoice& choice_for(const engine::PlanStep& step, int64_t rows)
 /// engine must be built again).
 Result<const kernels::Tactic*> chosen_tactic(const engine::PlanChoice& choice);
 
-/// Steps with equal keys run the same kernels, so that one may have them for all: kernels keep
-/// nothing from one launch to the next. Steps that attend differ by their layer.
-std::string kernels_key(const engine::Plan& plan, const engine::PlanStep& step);
-
-/// The kernels of one step, one a choice; equal choices share a kernel. Copies share all.
+/// The kernels of one step, one a choice.
 class StepKernels {
  public:
-  static Result<StepKernels> make(const engine::Plan& plan,
-                                  const engine::PlanStep& step,
-                                  device::Device& device);
+  /// For steps of up to so many rows, more than of those before.
+  void add(int64_t max_tokens, std::shared_ptr<kernels::Kernel> kernel);
   /// The kernel for a step of so many rows.
   kernels::Kernel& at(int64_t rows) const;
   int64_t workspace_bytes(int64_t max_tokens, int64_t max_rows, int64_t max_sequences) const;
@@ -36,5 +31,11 @@ class StepKernels {
   std::vector<int64_t> max_tokens_;
   std::vector<std::shared_ptr<kernels::Kernel>> kernels_;
 };
+
+/// The kernels of all steps, from the engine's machine code where it fits this program. Choices
+/// that are alike share one, also those of different layers; where they attend, layers have their
+/// own. Errors: unsupported (an engine of another target, tactics of another version), those of
+/// making.
+Result<std::vector<StepKernels>> make_kernels(const engine::Engine& engine, device::Device& device);
 
 }  // namespace tokamak::runtime

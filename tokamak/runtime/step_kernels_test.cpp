@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokamak/runtime/step_kernels.h"
 
-#include <gtest/gtest.h>
+#include <algorithm>
 
-#include "tokamak/runtime/session_plan.h"
+#include <gtest/gtest.h>
 
 namespace tokamak::runtime {
 namespace {
@@ -42,14 +42,25 @@ TEST(MakeKernels, steps_that_are_alike_share_their_kernels) {
   EXPECT_NE(&(*kernels)[0].at(1), &(*kernels)[1].at(1)) << "weights of another shape";
 }
 
-TEST(MakeKernels, steps_with_other_choices_have_kernels_of_their_own) {
+TEST(MakeKernels, choices_that_are_alike_share_a_kernel_and_others_do_not) {
   auto device = device::open_device(Target::kCpu, 1).value();
-  engine::Engine engine = products(*device, {128, 128});
-  engine.plan.steps[1].choices.push_back(engine.plan.steps[1].choices[0]);
-  engine.plan.steps[1].choices[1].max_tokens = 8;
-  auto kernels = make_kernels(engine, *device);
-  ASSERT_TRUE(kernels.ok()) << kernels.error().text();
-  EXPECT_NE(&(*kernels)[0].at(1), &(*kernels)[1].at(1));
+  engine::Engine engine = products(*device, {128});
+  engine::PlanStep& step = engine.plan.steps[0];
+  auto all = kernels::candidates(step_desc(engine.plan, step).value(), 64, *device).value();
+  auto other = std::find_if(all.begin(), all.end(), [&](const kernels::Candidate& candidate) {
+    return candidate.tactic->name != step.choices[0].tactic ||
+           candidate.config != step.choices[0].config;
+  });
+  ASSERT_NE(other, all.end());
+  step.choices.push_back(step.choices[0]);
+  step.choices.push_back({.tactic = std::string(other->tactic->name),
+                          .version = other->tactic->version,
+                          .config = other->config});
+  for (size_t i = 0; i < 3; ++i) step.choices[i].max_tokens = int64_t{1} << (2 * i);
+  StepKernels kernels = make_kernels(engine, *device).value()[0];
+  EXPECT_EQ(&kernels.at(1), &kernels.at(4));
+  EXPECT_NE(&kernels.at(1), &kernels.at(5));
+  EXPECT_EQ(&kernels.at(16), &kernels.at(100)) << "the last serves all larger steps";
 }
 
 TEST(MakeKernels, a_step_that_cannot_be_made_is_the_error) {
