@@ -85,7 +85,7 @@ TEST_F(LayerOnGpu, finalists_are_timed_within_it) {
     double alone_us = 0, floor = 0;
     for (const TimedBucket& bucket : alone) {
       close.push_back(finalists(bucket, {}));
-      alone_us += choose(bucket, {}).us;
+      alone_us += std::max(choose(bucket, {}).us, bucket.floor_us);  // Some have no choice.
       floor += bucket.floor_us;
     }
     auto begin = std::chrono::steady_clock::now();
