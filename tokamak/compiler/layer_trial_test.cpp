@@ -12,6 +12,56 @@
 namespace tokamak::compiler {
 namespace {
 
+/// A host that captures as a GPU does, with a clock that we set: `us` for what was captured.
+class CapturingDevice : public device::Device {
+ public:
+  explicit CapturingDevice(device::Device& host) : host_(host) {}
+  Target target() const override { return host_.target(); }
+  std::string fingerprint() const override { return host_.fingerprint(); }
+  Result<device::Memory> allocate(int64_t bytes) override { return host_.allocate(bytes); }
+  Result<device::Memory> allocate_host(int64_t bytes) override {
+    return host_.allocate_host(bytes);
+  }
+  int64_t free_bytes() const override { return host_.free_bytes(); }
+  int64_t total_bytes() const override { return host_.total_bytes(); }
+  bool host_accessible() const override { return true; }
+  void copy_to_device(void* to, const void* from, int64_t bytes) override {
+    host_.copy_to_device(to, from, bytes);
+  }
+  void copy_to_host(void* to, const void* from, int64_t bytes) override {
+    host_.copy_to_host(to, from, bytes);
+  }
+  void fill_bytes(void* to, uint8_t value, int64_t bytes) override {
+    host_.fill_bytes(to, value, bytes);
+  }
+  Result<void> synchronize() override { return host_.synchronize(); }
+  Result<std::unique_ptr<device::Event>> make_event() override { return host_.make_event(); }
+  base::ThreadPool& pool() override { return host_.pool(); }
+
+  Result<std::unique_ptr<device::Graph>> capture(const std::function<void()>&) override {
+    struct Launched : device::Graph {
+      Launched(CapturingDevice& on, int n) : device(on), number(n) {}
+      void launch() override { device.launched.push_back(number); }
+      CapturingDevice& device;
+      int number;
+    };
+    return std::unique_ptr<device::Graph>(std::make_unique<Launched>(*this, num_captured++));
+  }
+  Result<double> time_us(const std::function<void()>& work) override {
+    size_t before = launched.size();
+    work();
+    return launched.size() > before ? us.at(static_cast<size_t>(launched.back())) : play_us;
+  }
+
+  double play_us = 0;      ///< Of a layer that was not captured.
+  std::vector<double> us;  ///< Of each graph.
+  int num_captured = 0;
+  std::vector<int> launched;  ///< Graphs, in order.
+
+ private:
+  device::Device& host_;
+};
+
 class LayerTrialTest : public testing::Test {
  protected:
   LayerTrialTest() {
@@ -115,6 +165,26 @@ TEST_F(LayerTrialTest, comparing_two_layers_gives_the_time_of_one_each) {
   EXPECT_GT(times.incumbent_us, 0);
   EXPECT_GT(times.challenger_us, 0);
   EXPECT_LT(times.incumbent_us, 8 * once) << "of one layer, not of all in a graph";
+}
+
+TEST_F(LayerTrialTest, each_assignment_is_captured_once_and_replays_take_turns) {
+  CapturingDevice device(*device_);
+  device.play_us = 400;  // So that a graph of 1.5 ms holds four layers.
+  device.us = {2000, 1600, 1800};
+  auto chosen = finalists(2);
+  LayerTrial trial = LayerTrial::make(device, layer_, chosen, 2).value();
+  Assignment first(layer_.num_problems, 0), second = first;
+  for (size_t p = 0; p < chosen.size(); ++p) second[p] = chosen[p].size() - 1;
+  LayerTimes times = trial.compare(first, second).value();
+  EXPECT_EQ(times.incumbent_us, 500);
+  EXPECT_EQ(times.challenger_us, 400);
+  EXPECT_EQ(device.num_captured, 2);
+  ASSERT_GE(device.launched.size(), 8u);
+  for (size_t i = 0; i < device.launched.size(); ++i)
+    EXPECT_EQ(device.launched[i], static_cast<int>(i % 2)) << "in turns";
+
+  EXPECT_EQ(trial.compare(second, first).value().incumbent_us, 400);
+  EXPECT_EQ(device.num_captured, 2) << "both are known";
 }
 
 }  // namespace
