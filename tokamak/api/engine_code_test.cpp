@@ -56,7 +56,8 @@ TEST_F(EngineCodeTest, opening_a_built_engine_compiles_nothing) {
   ASSERT_TRUE(read.ok()) << read.error().text();
   std::vector<std::string> names;
   for (const engine::EngineCode& code : read->code) names.push_back(code.name);
-  for (const char* name : {"greedy", "draw", "fill_unknown", "norm", "rope", "copy_rows"})
+  for (const char* name :
+       {"greedy", "draw", "adjust", "score", "note_tokens", "norm", "rope", "copy_rows"})
     EXPECT_THAT(names, testing::Contains(HasSubstr(name)));
   EXPECT_EQ(read->code_bytes(), engine->code_bytes());
   EXPECT_EQ(compiled_by_a_session(*read), 0);

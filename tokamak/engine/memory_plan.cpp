@@ -8,6 +8,12 @@ namespace tokamak::engine {
 namespace {
 
 constexpr int64_t kAlignment = 64;
+
+/// i32 [64]; sequences on a device name pages in its own memory.
+int64_t page_token_bytes(const StepLimits& limits) {
+  return limits.max_seq_pages > 0 ? 64 * 4 : 0;
+}
+
 int64_t align(int64_t bytes) {
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
@@ -76,7 +82,14 @@ int64_t step_rows(const Plan& plan, const PlanStep& step, int64_t tokens, int64_
   return tokens;
 }
 
-MemoryPlan plan_memory(const Plan& plan, const StepLimits& limits, int64_t workspace_bytes) {
+int64_t page_bytes(const Plan& plan, const StepLimits& limits) {
+  return plan.kv.page_bytes() * plan.kv.num_layers + page_token_bytes(limits);
+}
+
+MemoryPlan plan_memory(const Plan& plan,
+                       const StepLimits& limits,
+                       int64_t workspace_bytes,
+                       int64_t sampling_bytes) {
   MemoryPlan out;
   out.offsets.assign(plan.values.size(), -1);
   std::vector<Interval> intervals, placed;
@@ -115,6 +128,11 @@ MemoryPlan plan_memory(const Plan& plan, const StepLimits& limits, int64_t works
                {"activations", out.arena_bytes},
                {"workspace", out.workspace_bytes},
                {"step inputs", out.input_bytes}};
+  if (limits.max_seq_pages == 0) return out;
+  out.token_bytes = limits.num_pages * page_token_bytes(limits);
+  out.sampling_bytes = sampling_bytes;
+  out.table.push_back({"token ids of pages", out.token_bytes});
+  out.table.push_back({"sampling", out.sampling_bytes});
   return out;
 }
 

@@ -34,7 +34,8 @@ StepInputLayout step_input_layout(int64_t tokens,
                                   const StepLimits& limits);
 
 struct ByteRow {
-  std::string name;  ///< "weights", "kv cache", "activations", "workspace", "step inputs"
+  std::string name;  ///< "weights", "kv cache", "activations", "workspace", "step inputs"; of a
+                     ///< device also "token ids of pages", "sampling"
   int64_t bytes = 0;
 };
 
@@ -46,14 +47,22 @@ struct MemoryPlan {
   int64_t workspace_bytes = 0;
   int64_t kv_bytes = 0;
   int64_t input_bytes = 0;     ///< Of the block of step inputs.
+  int64_t token_bytes = 0;     ///< Of the token ids of all pages; 0 where the host has them.
+  int64_t sampling_bytes = 0;  ///< That choosing tokens takes.
   std::vector<ByteRow> table;  ///< The byte table; its sum is what the session will allocate.
   int64_t total_bytes() const;
 };
 
 /// Packs buffers whose lifetimes do not meet into the same bytes (greedy, largest first), the
 /// logits kept throughout. `workspace_bytes`: the largest scratch any chosen kernel asks for under
-/// the limits.
-MemoryPlan plan_memory(const Plan& plan, const StepLimits& limits, int64_t workspace_bytes);
+/// the limits. `sampling_bytes`: what choosing tokens takes on a device.
+MemoryPlan plan_memory(const Plan& plan,
+                       const StepLimits& limits,
+                       int64_t workspace_bytes,
+                       int64_t sampling_bytes = 0);
+
+/// What one page takes more: keys and values of all layers, and on a device the ids of its tokens.
+int64_t page_bytes(const Plan& plan, const StepLimits& limits);
 
 /// Rows of the step's symbols that decide which tactic runs: rows for values with the symbol R,
 /// tokens else.

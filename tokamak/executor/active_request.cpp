@@ -148,6 +148,7 @@ void ActiveRequest::undecided(KvCache& cache) {
 }
 
 void ActiveRequest::scored(runtime::Sampled sampled) {
+  undecided_ = false;
   prompt_logprobs_.push_back({sampled.logprob, std::move(sampled.top_logprobs)});
   ++num_scored_;
 }
@@ -241,7 +242,7 @@ runtime::SampleContext ActiveRequest::sample_context(int64_t position) const {
   context.params = &request_.sampling;
   context.prompt = std::span(tokens_).first(prompt_size_);
   context.output = std::span(tokens_).subspan(prompt_size_);
-  context.banned = answer_.banned();
+  context.banned = answer_.banned(position - static_cast<int64_t>(prompt_size_));
   context.seed = seed_;
   context.position = position;
   if (position < static_cast<int64_t>(prompt_size_)) context.given = tokens_[position];

@@ -71,7 +71,7 @@ class ActiveRequest {
   void trim(KvCache& cache);
   /// What the steps under way do for it is not taken.
   void rewind(KvCache& cache);
-  /// The step's token could not be chosen: rewinds, and sees to it that the next one can.
+  /// A row of the step could not be decided: rewinds, and sees to it that the next one can.
   void undecided(KvCache& cache);
   /// Takes the logprobs of the next prompt token.
   void scored(runtime::Sampled sampled);
@@ -101,8 +101,13 @@ class ActiveRequest {
   int32_t token_id(int64_t position) const;
   /// The logprobs of the token behind `position` are asked for.
   bool scores(int64_t position) const;
-  /// The next step can be built before the one that samples is handed out.
-  bool may_be_followed() const { return num_answers() == 1 && !undecided_; }
+  /// The next step can be built before one with rows of logits of it is handed out; `samples`: the
+  /// last row gives its next token.
+  bool may_be_followed(bool samples) const {
+    return !undecided_ && (!samples || num_answers() == 1);
+  }
+  /// Position of the next token to be scored.
+  int64_t next_scored() const { return num_scored_; }
   const PageTable& pages() const { return pages_; }
   size_t num_published() const { return num_published_; }
   /// What the sampler needs for the token at `position`: to score it, if the prompt has it.
@@ -142,7 +147,7 @@ class ActiveRequest {
   size_t num_published_ = 0;  // Of pages_, the first that others may share.
   int64_t num_cached_ = 0;    // Of tokens_, those whose keys and values are in pages_.
   UnderWay under_way_;
-  bool undecided_ = false;     // The next token is chosen by a step that none follows.
+  bool undecided_ = false;     // The next row is decided by a step that none follows.
   int64_t cached_tokens_ = 0;  // Of the prompt, those that were not computed for it.
   bool preempted_ = false;
   Answer answer_;

@@ -62,15 +62,16 @@ class FakeSession : public runtime::Session {
     for (const auto& sample : step.samples) {
       auto chosen = choose(step, sample);
       // The device says that it cannot choose, the host why, if it still can.
-      const bool plain = chooses_plainly(sample.context);
-      if (plain && (!chosen.ok() || (undecided && undecided(sample)))) {
+      if (!chosen.ok() || (undecided && undecided(sample))) {
         sampled_[sample.row] = runtime::kUndecided;
         ++num_undecided;
-        if (order_.under_way() > 0) {
+        if (order_.under_way() > 0 || !runtime::knows_history(sample.context)) {
           chosen = runtime::Sampled{.token = runtime::kUndecided};
           ++num_left_undecided;
+        } else if (sample.context.given < 0 && runtime::reads_history(*sample.context.params)) {
+          check_history(step, sample);
         }
-      } else if (plain) {
+      } else if (sample.context.given < 0) {
         sampled_[sample.row] = chosen->token;
       }
       output.samples.push_back(std::move(chosen));
@@ -103,7 +104,7 @@ class FakeSession : public runtime::Session {
   std::function<Result<void>(const runtime::Step&)> on_step;
   /// Called when a step is finished; an error is the step's, an exception leaves it.
   std::function<Result<void>()> on_finish;
-  /// Called for each row that chooses plainly: whether the device leaves it to the host.
+  /// Called for each row: whether the device leaves it to the host.
   std::function<bool(const runtime::SampleRow&)> undecided;
   /// Called for each row; what it returns, if anything, is taken instead of the model's token.
   std::function<std::optional<Result<runtime::Sampled>>(const runtime::SampleRow&)> on_sample;
@@ -112,6 +113,7 @@ class FakeSession : public runtime::Session {
   int64_t num_tokens = 0;    ///< Computed in all steps.
   int64_t num_followed = 0;  ///< Steps that were launched with another one under way.
   int64_t num_undecided = 0, num_left_undecided = 0;  ///< Rows; of these, kUndecided ones.
+  int64_t num_histories_read = 0;  ///< Rows that the host chose with penalties or bad words.
 
  private:
   static constexpr int32_t kPoison = INT32_MIN;
@@ -185,27 +187,39 @@ class FakeSession : public runtime::Session {
     }
   }
 
+  /// The tokens before the one that `sample` asks for, as they are in the pages.
+  std::vector<int32_t> history(const runtime::Step& step, const runtime::SampleRow& sample) {
+    const int32_t row = step.logit_rows[sample.row];
+    std::vector<int32_t> tokens;
+    for (const auto& sequence : step.sequences) {
+      if (row < sequence.first_token || row >= sequence.first_token + sequence.num_tokens) continue;
+      for (int64_t i = 0; i <= sequence.context + row - sequence.first_token; ++i)
+        tokens.push_back(slot(sequence, i));
+    }
+    TKM_CHECK(static_cast<int64_t>(tokens.size()) == sample.context.position, "position");
+    return tokens;
+  }
+
+  /// The host samples by all that is in the pages.
+  void check_history(const runtime::Step& step, const runtime::SampleRow& sample) {
+    std::vector<int32_t> known(sample.context.prompt.begin(), sample.context.prompt.end());
+    known.insert(known.end(), sample.context.output.begin(), sample.context.output.end());
+    TKM_CHECK(known == history(step, sample), "the host samples by another history");
+    ++num_histories_read;
+  }
+
   Result<runtime::Sampled> choose(const runtime::Step& step, const runtime::SampleRow& sample) {
     if (on_sample) {
       if (auto chosen = on_sample(sample)) return std::move(*chosen);
     }
-    const int32_t row = step.logit_rows[sample.row];
-    for (const auto& sequence : step.sequences) {
-      if (row < sequence.first_token || row >= sequence.first_token + sequence.num_tokens) continue;
-      std::vector<int32_t> tokens;
-      for (int64_t i = 0; i <= sequence.context + row - sequence.first_token; ++i) {
-        tokens.push_back(slot(sequence, i));
-      }
-      TKM_CHECK(static_cast<int64_t>(tokens.size()) == sample.context.position, "position");
-      const runtime::SampleContext& context = sample.context;
-      runtime::Sampled sampled;
-      sampled.token = context.given >= 0
-                          ? context.given
-                          : next_token(tokens, info_.vocab_size, uses_seeds ? context.seed : 0);
-      sampled.logprob = logprob(tokens, sampled.token);
-      return sampled;
-    }
-    return base::internal_error("a row of no sequence");
+    const std::vector<int32_t> tokens = history(step, sample);
+    const runtime::SampleContext& context = sample.context;
+    runtime::Sampled sampled;
+    sampled.token = context.given >= 0
+                        ? context.given
+                        : next_token(tokens, info_.vocab_size, uses_seeds ? context.seed : 0);
+    sampled.logprob = logprob(tokens, sampled.token);
+    return sampled;
   }
 
   runtime::SessionInfo info_;

@@ -92,8 +92,8 @@ void Answer::read_prompt(std::span<const int32_t> prompt) {
   detokenizer_->finish();
 }
 
-std::span<const int32_t> Answer::banned() const {
-  if (num_tokens_ >= min_tokens_) return {};
+std::span<const int32_t> Answer::banned(int64_t index) const {
+  if (index >= min_tokens_) return {};
   return end_tokens_;
 }
 

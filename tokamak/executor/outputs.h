@@ -62,8 +62,9 @@ class Answer {
   void finish(std::string& text);
 
   int64_t num_tokens() const { return num_tokens_; }
-  /// Tokens that must not be sampled next: those that end the answer, before min_tokens.
-  std::span<const int32_t> banned() const;
+  /// Tokens that must not be sampled as token `index` of the answer: those that end it, before
+  /// min_tokens.
+  std::span<const int32_t> banned(int64_t index) const;
 
  private:
   /// The answer's text goes on where the prompt's ended: its first word keeps the space before it.

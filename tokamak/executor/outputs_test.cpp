@@ -213,11 +213,11 @@ TEST(Answer, BeforeMinTokensEndsAreBannedAndStopsAreText) {
   Answer answer(
       request_with({.min_tokens = 2, .stop = {"b"}, .stop_token_ids = {5}}), tokenizer(), eos);
   std::string text;
-  EXPECT_EQ(answer.banned().size(), 2u);
+  EXPECT_EQ(answer.banned(answer.num_tokens()).size(), 2u);
   EXPECT_FALSE(answer.push(1, text));
-  EXPECT_EQ(answer.banned().size(), 2u);
+  EXPECT_EQ(answer.banned(answer.num_tokens()).size(), 2u);
   EXPECT_FALSE(answer.push(0, text));
-  EXPECT_EQ(answer.banned().size(), 0u);
+  EXPECT_EQ(answer.banned(answer.num_tokens()).size(), 0u);
   EXPECT_TRUE(answer.push(1, text));
   EXPECT_EQ(text, "ba");
 }

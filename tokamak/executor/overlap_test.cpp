@@ -108,29 +108,149 @@ TEST_F(Overlap, NobodyIsPreemptedForWhoIsAboutToEnd) {
   EXPECT_EQ(bench.stats().preemptions, 0);
 }
 
-TEST_F(Overlap, StepsWithTokensThatTheHostChoosesAreNotFollowed) {
+/// Requests of every kind that is more than a plain choice of a token.
+std::vector<Request> demanding_requests(const std::vector<int32_t>& prompt, int64_t max_tokens) {
+  std::vector<Request> out(7, request_of(prompt, max_tokens));
+  out[0].sampling.logprobs = 3;
+  out[1].sampling.presence_penalty = 1;
+  out[2].sampling.logit_bias = {{3, 1.5f}};
+  out[3].sampling.min_tokens = 5;
+  out[3].sampling.stop_token_ids = {0};
+  out[4].sampling.bad_words = {{1, 2}, {3}};
+  out[5].sampling.allowed_token_ids = {1, 2, 3};
+  out[6].sampling.prompt_logprobs = 1;
+  out[6].sampling.repetition_penalty = 1.5f;
+  return out;
+}
+
+TEST_F(Overlap, EveryKindOfRequestIsFollowed) {
+  for (const Request& request : demanding_requests({1, 2, 3}, 20)) {
+    Bench bench;
+    EXPECT_EQ(bench.answer(request).tokens, answer_to({1, 2, 3}, 20));
+    EXPECT_EQ(bench.session->num_steps, 20);
+    EXPECT_EQ(bench.session->num_followed, 19);
+    EXPECT_EQ(bench.session->num_histories_read, 0);
+  }
+}
+
+TEST_F(Overlap, NoRequestTakesItFromOthers) {
   Bench bench;
-  auto device = bench.submit(request_of({1}, 40));
-  bench.turn(3);
-  const int64_t followed = bench.session->num_followed;
-  EXPECT_EQ(followed, 3);
-  Request request = request_of({2}, 10);
-  request.sampling.logprobs = 0;
-  auto host = bench.submit(request);
-  Request penalized = request_of({3}, 10);
-  penalized.sampling.presence_penalty = 1;
-  auto other = bench.submit(penalized);
-  Request waiting = request_of({4}, 10);
-  waiting.sampling.min_tokens = 3;
-  waiting.sampling.stop_token_ids = {499};
-  auto patient = bench.submit(waiting);
-  while (!host->next(seconds(0))->finish) bench.turn();
-  EXPECT_EQ(bench.session->num_followed, followed + 1) << "only by the first of their steps";
+  auto plain = bench.submit(request_of({9}, 30));
+  std::vector<std::shared_ptr<TokenStream>> streams;
+  for (const Request& request : demanding_requests({1}, 20))
+    streams.push_back(bench.submit(request));
   bench.finish();
-  EXPECT_GT(bench.session->num_followed, followed + 15) << "overlap goes on without them";
-  EXPECT_EQ(collect(*device).tokens, answer_to({1}, 40));
-  EXPECT_EQ(collect(*other).tokens, answer_to({3}, 10));
-  EXPECT_EQ(collect(*patient).tokens, answer_to({4}, 10));
+  EXPECT_EQ(bench.session->num_followed, bench.session->num_steps - 1);
+  EXPECT_EQ(collect(*plain).tokens, answer_to({9}, 30));
+  for (auto& stream : streams) EXPECT_EQ(collect(*stream).tokens, answer_to({1}, 20));
+}
+
+TEST_F(Overlap, EndTokensAreBannedByTheirPlaceInTheAnswer) {
+  Bench bench;
+  Request request = request_of({1, 2}, 10);
+  request.sampling.min_tokens = 4;
+  request.sampling.stop_token_ids = {0};
+  std::vector<int64_t> banned;
+  bench.session->on_step = [&](const runtime::Step& step) -> Result<void> {
+    for (const auto& row : step.samples) {
+      if (!row.context.banned.empty()) banned.push_back(row.context.position);
+    }
+    return {};
+  };
+  EXPECT_EQ(bench.answer(request).tokens, answer_to({1, 2}, 10));
+  EXPECT_THAT(banned, testing::ElementsAre(2, 3, 4, 5));
+  EXPECT_EQ(bench.session->num_followed, 9);
+}
+
+TEST_F(Overlap, TheHostNeverChoosesByAHistoryThatLacksATokenThatIsUnderWay) {
+  // The fake session holds each history against the pages. The device never decides.
+  for (const Request& request : demanding_requests({1, 2, 3}, 12)) {
+    Bench bench;
+    bench.session->undecided = [](const runtime::SampleRow& row) {
+      return row.context.prompt[0] == 1;
+    };
+    auto other = bench.submit(request_of({5}, 40));
+    bench.turn(2);
+    auto stream = bench.submit(request);
+    bench.finish();
+    const Response all = collect(*stream);
+    EXPECT_EQ(all.tokens, answer_to({1, 2, 3}, 12));
+    EXPECT_EQ(all.prompt_logprobs.size(), request.sampling.prompt_logprobs >= 0 ? 2u : 0u);
+    EXPECT_EQ(collect(*other).tokens, answer_to({5}, 40));
+    EXPECT_GE(bench.session->num_left_undecided, 11) << "each token behind one under way";
+    const bool reads = runtime::reads_history(request.sampling);
+    EXPECT_GE(bench.session->num_histories_read, reads ? 12 : 0);
+  }
+}
+
+TEST_F(Overlap, AContextIsIncompleteOnlyBehindATokenThatIsUnderWay) {
+  Bench bench;
+  Request request = request_of({1, 2, 3}, 12);
+  request.sampling.frequency_penalty = 0.5f;
+  int64_t known = 0, unknown = 0;
+  bench.session->on_step = [&](const runtime::Step& step) -> Result<void> {
+    for (const auto& row : step.samples) {
+      const bool waits = step.token_ids[step.logit_rows[row.row]] < 0;
+      EXPECT_EQ(runtime::knows_history(row.context), !waits);
+      ++(waits ? unknown : known);
+    }
+    return {};
+  };
+  EXPECT_EQ(bench.answer(request).tokens, answer_to({1, 2, 3}, 12));
+  EXPECT_EQ(known, 1);
+  EXPECT_EQ(unknown, 11);
+}
+
+TEST_F(Overlap, AScoreThatTheDeviceLeavesIsComputedAgain) {
+  // Rows of a prompt of several chunks, among them the first of a chunk and of a page.
+  const auto prompt = prompt_of(300, 3);
+  Request request = request_of(prompt, 3);
+  request.sampling.prompt_logprobs = 0;
+  std::vector<float> expected;
+  {
+    Bench bench;
+    for (const TokenLogprobs& score : bench.answer(request).prompt_logprobs)
+      expected.push_back(score.logprob);
+    ASSERT_EQ(expected.size(), 299u);
+  }
+  for (std::vector<int64_t> left : {std::vector<int64_t>{1}, {64, 65, 128}, {77, 200, 299, 300}}) {
+    Bench bench;
+    bench.session->undecided = [&](const runtime::SampleRow& row) {
+      return std::find(left.begin(), left.end(), row.context.position) != left.end();
+    };
+    const Response all = bench.answer(request);
+    EXPECT_GT(bench.session->num_left_undecided, 0);
+    EXPECT_EQ(all.tokens, answer_to(prompt, 3));
+    std::vector<float> got;
+    for (const TokenLogprobs& score : all.prompt_logprobs) got.push_back(score.logprob);
+    EXPECT_EQ(got, expected);
+  }
+}
+
+TEST_F(Overlap, WhoIsDroppedLivesUntilTheSessionIsDoneWithIt) {
+  Bench bench;
+  bench.session->undecided = [](const runtime::SampleRow& row) {
+    return row.context.prompt[0] == 1;
+  };
+  int64_t asked = 0;
+  bench.session->on_sample = [&](const runtime::SampleRow& row) {
+    if (row.context.prompt[0] == 1) {
+      ++asked;
+      EXPECT_EQ(row.context.params->presence_penalty, 1.25f);
+    }
+    return std::optional<Result<runtime::Sampled>>();
+  };
+  Request request = request_of({1}, 10);
+  request.sampling.presence_penalty = 1.25f;
+  auto leaving = bench.submit(request);
+  auto other = bench.submit(request_of({2}, 10));
+  while (asked == 0) bench.turn();
+  EXPECT_EQ(asked, 1) << "undecided with the next token under way";
+  leaving->cancel();
+  leaving.reset();
+  bench.finish();
+  EXPECT_EQ(asked, 2);
+  EXPECT_EQ(collect(*other).tokens, answer_to({2}, 10));
 }
 
 TEST_F(Overlap, PromptChunksFollowEachOtherAndTheirFirstTokenThem) {

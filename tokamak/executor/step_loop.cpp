@@ -284,18 +284,26 @@ void StepLoop::hand_out(const Part& part,
     if (faulty(Fault::kRow, request)) result = base::internal_error("injected: row");
     if (!result.ok()) return fail(request, result.error());
   }
-  // The last token is computed again for one that is to be chosen again.
-  const bool undecided = part.samples && (*sampled.back()).token == runtime::kUndecided;
-  const int32_t num_tokens = part.num_tokens - undecided;
+  const auto decided = std::find_if(sampled.begin(), sampled.end(), [](const auto& result) {
+    return result->token == runtime::kUndecided;
+  });
+  const bool undecided = decided != sampled.end();
+  const auto scores =
+      sampled.first(std::min<size_t>(decided - sampled.begin(), sampled.size() - part.samples));
+  for (auto& score : scores) request.scored(std::move(*score));
+  // From the token on whose row is to be decided again, which is computed again.
+  int32_t num_tokens = part.num_tokens;
+  if (undecided && scores.size() + part.samples == sampled.size())
+    num_tokens -= 1;
+  else if (undecided)
+    num_tokens = static_cast<int32_t>(request.next_scored() - request.num_cached());
   stats_.prompt_tokens += request.decoding() ? 0 : num_tokens;
-  for (auto& score : sampled.first(sampled.size() - part.samples))
-    request.scored(std::move(*score));
   request.computed(num_tokens, time, cache_);
-  if (!part.samples) return;
   if (undecided) {
     pipeline_.drop(request);
     return request.undecided(cache_);
   }
+  if (!part.samples) return;
   request.fork(forked_);
   ++stats_.output_tokens;
   TKM_CHECK(!faulty(Fault::kText, request), "injected: text");

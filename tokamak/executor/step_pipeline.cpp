@@ -67,14 +67,10 @@ void StepPipeline::pack(std::span<const Part> parts) {
   }
 }
 
-bool StepPipeline::may_be_followed(std::span<const Part> parts) const {
-  const bool all_plain =
-      std::all_of(samples_.begin(), samples_.end(), [](const runtime::SampleRow& row) {
-        return chooses_plainly(row.context);
-      });
-  return all_plain && std::all_of(parts.begin(), parts.end(), [](const Part& part) {
-           return !part.samples || part.request->may_be_followed();
-         });
+bool StepPipeline::may_be_followed(std::span<const Part> parts) {
+  return std::all_of(parts.begin(), parts.end(), [](const Part& part) {
+    return part.num_rows == 0 || part.request->may_be_followed(part.samples);
+  });
 }
 
 void StepPipeline::check_faults(std::span<const Part> parts) const {
@@ -117,7 +113,7 @@ void StepPipeline::count_step(TimePoint start, bool failed) {
 void StepPipeline::drop(const ActiveRequest& request) {
   for (LaunchedStep& step : steps_) {
     for (Part& part : step.parts) {
-      if (part.request.get() == &request) part.request.reset();
+      if (part.request.get() == &request) step.dropped.push_back(std::move(part.request));
     }
   }
 }

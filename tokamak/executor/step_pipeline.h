@@ -37,8 +37,8 @@ class StepPipeline {
 
   const runtime::SessionInfo& info() const { return session_->info(); }
   bool empty() const { return steps_.empty(); }
-  /// A step may be launched now: none is under way, or there is room for one and all tokens that
-  /// the newest one samples stay on the device.
+  /// A step may be launched now: none is under way, or there is room for one and nobody in the
+  /// newest one waits for its end.
   bool may_launch() const;
 
   /// Starts a step and takes `parts`, whose requests then have it under way. Errors: of
@@ -46,7 +46,7 @@ class StepPipeline {
   Result<void> launch(std::vector<Part>& parts);
   /// Waits for the oldest step. Errors: of Session::finish(), or what it throws.
   Finished finish();
-  /// Drops what the steps under way do for `request`.
+  /// Drops what the steps under way do for `request`, which lives until they are finished.
   void drop(const ActiveRequest& request);
   /// Forgets the steps under way: the device is lost, or nobody asks any more.
   void clear() { steps_.clear(); }
@@ -57,11 +57,12 @@ class StepPipeline {
  private:
   struct LaunchedStep {
     std::vector<Part> parts;
+    std::vector<std::shared_ptr<ActiveRequest>> dropped;  ///< The session may still read them.
     bool may_be_followed = true;
     TimePoint start;
   };
   void pack(std::span<const Part> parts);
-  bool may_be_followed(std::span<const Part> parts) const;
+  static bool may_be_followed(std::span<const Part> parts);
   void check_faults(std::span<const Part> parts) const;
   void count_step(TimePoint start, bool failed);
 

@@ -101,7 +101,7 @@ class DrawOnGpu : public device::GpuTest {
                             int64_t rows,
                             std::span<const Ask> asks) {
     const int64_t columns = std::ssize(logits) / rows;
-    auto made = Draw::make(*device_, std::ssize(asks), columns);
+    auto made = Draw::make(*device_, columns);
     EXPECT_TRUE(made.ok()) << made.error().text();
     device::Memory values = device_->allocate(std::ssize(logits) * 4).value();
     device_->copy_to_device(values.data(), logits.data(), std::ssize(logits) * 4);
@@ -116,11 +116,11 @@ class DrawOnGpu : public device::GpuTest {
                        .place = static_cast<int32_t>(asked.size())});
     }
     const int64_t count = std::ssize(asks);
-    device::Memory drawn = device_->allocate(count * 4).value();
+    device::Memory rows_asked = upload(asked), drawn = device_->allocate(count * 4).value();
     std::vector<int32_t> out[2];
     for (auto& tokens : out) {
       device_->fill_bytes(drawn.data(), 0xee, count * 4);
-      made->run(values.data(), asked, drawn.data());
+      made->run(values.data(), nullptr, rows_asked.data(), count, drawn.data());
       tokens = download<int32_t>(drawn, count);
     }
     EXPECT_EQ(out[0], out[1]);

@@ -45,9 +45,8 @@ class EngineSession : public Session {
     TKM_ASSIGN(arenas.workspace, device_->allocate(memory.workspace_bytes));
     TKM_ASSIGN(arenas.kv, device_->allocate(memory.kv_bytes));
     TKM_ASSIGN(inputs_, StepInputs::make(*device_, planned_.limits, memory.input_bytes));
-    TKM_ASSIGN(
-        chooser_,
-        Chooser::make(*device_, planned_.limits.max_rows, plan_.vocab_size, inputs_.sampled()));
+    TKM_ASSIGN(chooser_,
+               Chooser::make(*device_, planned_.limits, plan_.vocab_size, inputs_.sampled()));
     info_.max_under_way = chooser_->max_under_way();
     TKM_RETURN_IF_ERROR(load_engine_weights(engine, memory, *device_, arenas.weights, progress));
     player_.emplace(plan_, memory, planned_.limits, std::move(kernels), std::move(arenas));
@@ -68,7 +67,7 @@ class EngineSession : public Session {
       inputs_.set(&step, shape);
       run(shape, step.sequences);
     }
-    chooser_->launch(step, player_->logits());
+    chooser_->launch(step, inputs_, player_->logits());
     order_.launched(step);
     begun_.push_back(num_begun_);
     return {};
@@ -91,7 +90,7 @@ class EngineSession : public Session {
   }
 
   void run(const StepShape& shape, std::span<const op::SequenceSpan> sequences) {
-    chooser_->begin(inputs_.token_ids(), shape.tokens);
+    chooser_->begin(inputs_, shape);
     player_->play(inputs_, shape, sequences);
     chooser_->end(player_->logits(), shape.rows);
   }

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 
+#include "tokamak/kernels/cuda/sample/adjusted_logit.cuh"
 #include "tokamak/runtime/philox.h"
 #include "tokamak/runtime/sampler_scan.h"
 #include "tokamak/runtime/sampling.h"
@@ -15,7 +16,6 @@ namespace tokamak::runtime {
 namespace {
 
 constexpr float kLowest = -std::numeric_limits<float>::infinity();
-constexpr float kHighest = std::numeric_limits<float>::max();
 
 /// Memory for one call: parts of the caller's scratch, and ids.
 struct Scratch {
@@ -52,8 +52,7 @@ void add_penalties(const SampleContext& context,
       for (int32_t token : tokens) {
         // From the logit without penalty, so that a token that was seen twice is penalised once.
         const float logit = before[token];
-        adjusted[token] = logit > 0 ? std::min(logit / params.repetition_penalty, kHighest)
-                                    : logit * params.repetition_penalty;
+        adjusted[token] = tkm::repeated_logit(logit, params.repetition_penalty);
       }
     }
   }
@@ -63,7 +62,8 @@ void add_penalties(const SampleContext& context,
   for (int32_t token : context.output) {
     const float count = std::exchange(counts[token], 0.0f);
     if (count == 0) continue;
-    adjusted[token] -= count * params.frequency_penalty + params.presence_penalty;
+    adjusted[token] = tkm::occurred_logit(
+        adjusted[token], count, params.frequency_penalty, params.presence_penalty);
   }
 }
 
@@ -290,8 +290,19 @@ bool changes_logits(const SampleContext& context) {
          !params.bad_words.empty() || !params.allowed_token_ids.empty();
 }
 
-bool chooses_plainly(const SampleContext& context) {
-  return !changes_logits(context) && context.params->logprobs < 0 && context.given < 0;
+bool reads_history(const SamplingParams& params) {
+  return has_penalties(params) || std::any_of(params.bad_words.begin(),
+                                              params.bad_words.end(),
+                                              [](const auto& word) { return word.size() > 1; });
+}
+
+bool knows_history(const SampleContext& context) {
+  return context.given >= 0 || !reads_history(*context.params) ||
+         std::ssize(context.prompt) + std::ssize(context.output) == context.position;
+}
+
+bool asks_logprobs(const SampleContext& context) {
+  return context.given >= 0 || context.params->logprobs >= 0;
 }
 
 Result<Sampled> sample(std::span<const float> logits,

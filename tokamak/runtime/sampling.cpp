@@ -21,8 +21,8 @@ Result<void> in_range(std::string_view name, T value, T low, T high) {
   return base::invalid(fmt::format("{} is {}, must be between {} and {}", name, value, low, high));
 }
 
-Result<void> at_most(std::string_view name, size_t count, std::string_view what, size_t limit) {
-  if (count <= limit) return {};
+Result<void> at_most(std::string_view name, size_t count, std::string_view what, int64_t limit) {
+  if (static_cast<int64_t>(count) <= limit) return {};
   return base::invalid(
       fmt::format("{} has {} {}, at most {} are allowed", name, count, what, limit));
 }
@@ -41,7 +41,7 @@ Result<void> all_in_vocab(std::string_view name, const std::vector<Id>& ids, int
 }
 
 Result<void> validate_bias(const std::vector<LogitBias>& list, int64_t vocab_size) {
-  TKM_RETURN_IF_ERROR(at_most("logit_bias", list.size(), "tokens", 1024));
+  TKM_RETURN_IF_ERROR(at_most("logit_bias", list.size(), "tokens", kMostBiases));
   std::vector<int32_t> tokens;
   for (size_t i = 0; i < list.size(); ++i) {
     TKM_RETURN_IF_ERROR(
@@ -58,11 +58,11 @@ Result<void> validate_bias(const std::vector<LogitBias>& list, int64_t vocab_siz
 
 Result<void> validate_bad_words(const std::vector<std::vector<int32_t>>& words,
                                 int64_t vocab_size) {
-  TKM_RETURN_IF_ERROR(at_most("bad_words", words.size(), "sequences", 128));
+  TKM_RETURN_IF_ERROR(at_most("bad_words", words.size(), "sequences", kMostBadWords));
   for (size_t i = 0; i < words.size(); ++i) {
     const std::string name = fmt::format("bad_words[{}]", i);
     if (words[i].empty()) return base::invalid(name + " is empty");
-    TKM_RETURN_IF_ERROR(at_most(name, words[i].size(), "tokens", 64));
+    TKM_RETURN_IF_ERROR(at_most(name, words[i].size(), "tokens", kMostBadWordTokens));
     TKM_RETURN_IF_ERROR(all_in_vocab(name, words[i], vocab_size));
   }
   return {};
@@ -79,8 +79,8 @@ Result<void> SamplingParams::validate(int64_t vocab_size) const {
   if (repetition_penalty == 0) return base::invalid("repetition_penalty is 0, must be above 0");
   TKM_RETURN_IF_ERROR(in_range("presence_penalty", presence_penalty, -2.0f, 2.0f));
   TKM_RETURN_IF_ERROR(in_range("frequency_penalty", frequency_penalty, -2.0f, 2.0f));
-  TKM_RETURN_IF_ERROR(in_range<int64_t>("logprobs", logprobs, -1, 20));
-  TKM_RETURN_IF_ERROR(in_range<int64_t>("prompt_logprobs", prompt_logprobs, -1, 20));
+  TKM_RETURN_IF_ERROR(in_range<int64_t>("logprobs", logprobs, -1, kMostLogprobs));
+  TKM_RETURN_IF_ERROR(in_range<int64_t>("prompt_logprobs", prompt_logprobs, -1, kMostLogprobs));
   const int64_t least_tokens = prompt_logprobs >= 0 ? 0 : 1;
   TKM_RETURN_IF_ERROR(in_range<int64_t>("max_tokens", max_tokens, least_tokens, kMost));
   TKM_RETURN_IF_ERROR(in_range<int64_t>("min_tokens", min_tokens, 0, max_tokens));
@@ -92,8 +92,7 @@ Result<void> SamplingParams::validate(int64_t vocab_size) const {
   TKM_RETURN_IF_ERROR(all_in_vocab("stop_token_ids", stop_token_ids, vocab_size));
   TKM_RETURN_IF_ERROR(validate_bias(logit_bias, vocab_size));
   TKM_RETURN_IF_ERROR(validate_bad_words(bad_words, vocab_size));
-  TKM_RETURN_IF_ERROR(at_most(
-      "allowed_token_ids", allowed_token_ids.size(), "ids", static_cast<size_t>(vocab_size)));
+  TKM_RETURN_IF_ERROR(at_most("allowed_token_ids", allowed_token_ids.size(), "ids", vocab_size));
   return all_in_vocab("allowed_token_ids", allowed_token_ids, vocab_size);
 }
 

@@ -17,6 +17,11 @@ struct LogitBias {
   float bias = 0;  ///< [-100, 100]
 };
 
+/// Limits of lists in SamplingParams.
+inline constexpr int64_t kMostBiases = 1024, kMostBadWords = 128, kMostBadWordTokens = 64;
+/// Limit of SamplingParams::logprobs and prompt_logprobs.
+inline constexpr int64_t kMostLogprobs = 20;
+
 /// Settings of one request. The order of effect: logit_bias, penalties, what is not allowed (banned
 /// tokens, bad_words, all but allowed_token_ids), temperature, top-k, top-p, min-p, draw.
 /// Repetition is defined as in Hugging Face transformers, then frequency and presence as in vLLM.
@@ -86,7 +91,9 @@ struct TokenLogprob {
 /// What the sampler knows of a row beside its logits.
 struct SampleContext {
   const SamplingParams* params = nullptr;
-  std::span<const int32_t> prompt, output;  ///< Tokens so far, for the penalties.
+  /// Tokens so far, for penalties and bad_words. Of a step that is launched while the one before it
+  /// is under way, the output may lack tokens that nobody knows yet.
+  std::span<const int32_t> prompt, output;
   std::span<const int32_t> banned;  ///< Never chosen in this step (end tokens before min_tokens).
   uint64_t seed = 0;                ///< Of the request.
   int64_t position =
@@ -100,9 +107,13 @@ bool is_greedy(const SamplingParams& params);
 /// Penalties, bias or tokens that may not be chosen: the token is not chosen by the model's logits
 /// alone.
 bool changes_logits(const SampleContext& context);
-/// The token follows from the model's logits, `params`, seed and position alone, and nothing but
-/// the token is asked for: a device chooses it by itself.
-bool chooses_plainly(const SampleContext& context);
+/// The token depends on those before it by more than the model's logits: penalties, bad words of
+/// several tokens.
+bool reads_history(const SamplingParams& params);
+/// sample() may be called: the context has all tokens that it reads.
+bool knows_history(const SampleContext& context);
+/// Log-probabilities are asked for beside the token, or instead of one.
+bool asks_logprobs(const SampleContext& context);
 
 /// Logprobs are never NaN and not below this, so that every text form of a number can hold them.
 inline constexpr float kLeastLogprob = -9999;

@@ -32,7 +32,7 @@ struct SampleRow {
 };
 
 /// In place of a token id: the token that the step before this one, which is under way, takes from
-/// row `row` of its logits. Its sample must be one that chooses_plainly().
+/// row `row` of its logits. Its sample must be one that chooses a token, given none.
 constexpr int32_t unknown_token(int32_t row) {
   return -1 - row;
 }
@@ -51,9 +51,11 @@ struct Step {
   bool wants_logits = false;            ///< StepOutput::logits is asked for.
 };
 
-/// Sampled::token where the device could not choose and the row's logits are gone, as the next step
-/// was launched since. It goes on from a token that is none, so that what it says of the sequence
-/// is void. A step that computes the row again and is finished before the next is launched chooses.
+/// Sampled::token where the device could not choose or score, and the host cannot either: the row's
+/// logits are gone, as the next step was launched since, or the sample's output lacks a token that
+/// it reads. A step that follows goes on from a token that may be none, so that what it says of the
+/// sequence is void. A step that computes the row again with all tokens known, and is finished
+/// before the next is launched, chooses.
 inline constexpr int32_t kUndecided = -1;
 
 struct StepOutput {
@@ -78,9 +80,10 @@ class Session {
   /// Waits for steps under way; their output is lost.
   virtual ~Session() = default;
   virtual const SessionInfo& info() const = 0;
-  /// Starts a step. At most info().max_under_way may be under way; before another is launched, one
-  /// with wants_logits or a sample that does not choose_plainly() must be finished. Arrays of
-  /// `step` are read before this returns; what samples point to lives until the step is finished.
+  /// Starts a step. At most info().max_under_way may be under way; one with wants_logits must be
+  /// finished before another is launched. Arrays of `step` are read before this returns. What
+  /// samples point to lives until the step is finished, but for the prompt and output of a sample
+  /// that lacks tokens (its sequence's newest one is unknown_token()): these are not read later.
   /// Errors: invalid (the step breaks a limit of info()), or those of finish(); nothing was
   /// launched.
   virtual Result<void> launch(const Step& step) = 0;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "tokamak/runtime/chooser.h"
+#include "tokamak/runtime/sampling_block.h"
 
 namespace tokamak::runtime {
 
@@ -72,15 +73,16 @@ Result<SessionPlan> plan_with_kernels(const Plan& plan,
   int64_t wanted_pages = options.kv_tokens ? pages_for(options.kv_tokens)
                                            : pages_for(out.max_seq_len) * options.max_sequences;
   if (plan.kv.num_layers == 0) wanted_pages = pages_for(out.max_seq_len) * options.max_sequences;
-  engine::MemoryPlan without_kv = plan_memory(plan, out.limits, workspace);
-  int64_t page_bytes = std::max<int64_t>(1, plan.kv.page_bytes() * plan.kv.num_layers);
+  const int64_t sampling = sampling_layout(out.limits, plan.vocab_size).bytes;
+  engine::MemoryPlan without_kv = plan_memory(plan, out.limits, workspace, sampling);
+  int64_t page_bytes = std::max<int64_t>(1, engine::page_bytes(plan, out.limits));
   int64_t budget = memory_budget(device, options);
   int64_t fitting_pages = (budget - without_kv.total_bytes()) / page_bytes;
   out.limits.num_pages = options.kv_tokens ? wanted_pages : std::min(wanted_pages, fitting_pages);
-  out.memory = plan_memory(plan, out.limits, workspace);
+  out.memory = plan_memory(plan, out.limits, workspace, sampling);
   if (out.limits.num_pages > fitting_pages || out.limits.num_pages < 1) {
     out.limits.num_pages = std::max<int64_t>(out.limits.num_pages, 1);
-    out.memory = plan_memory(plan, out.limits, workspace);
+    out.memory = plan_memory(plan, out.limits, workspace, sampling);
     return base::out_of_memory(
         fmt::format("the engine does not fit: {} may be used, it needs\n{}",
                     engine::bytes_text(budget),
@@ -112,7 +114,9 @@ Result<std::vector<engine::EngineCode>> session_code(const engine::Engine& engin
                                                      device::Device& device) {
   TKM_ASSIGN(std::vector<device::KernelCode> recorded, device.record_code([&]() -> Result<void> {
     TKM_ASSIGN(auto kernels, make_kernels(engine, device));
-    TKM_ASSIGN(auto chooser, Chooser::make(device, 1, engine.plan.vocab_size, nullptr));
+    const engine::StepLimits smallest{
+        .max_tokens = 1, .max_rows = 1, .max_sequences = 1, .num_pages = 1, .max_seq_pages = 1};
+    TKM_ASSIGN(auto chooser, Chooser::make(device, smallest, engine.plan.vocab_size, nullptr));
     return {};
   }));
   std::vector<engine::EngineCode> out;

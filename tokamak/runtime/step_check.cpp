@@ -19,6 +19,31 @@ Result<void> check_token(int32_t id, int64_t vocab_size, std::span<const int32_t
                   row));
 }
 
+/// Tokens that a sample reads are those of the positions before it, and the host knows the first.
+Result<void> check_history(const SampleContext& context, int64_t length) {
+  if (context.given >= 0 || !reads_history(*context.params)) return {};
+  TKM_RETURN_IF_ERROR(in_range("position of a sample", context.position, length, length));
+  const int64_t prompt = std::ssize(context.prompt), output = std::ssize(context.output);
+  TKM_RETURN_IF_ERROR(in_range("prompt of a sample", prompt, 0, length));
+  return in_range("known tokens of a sample", prompt + output, 0, length);
+}
+
+Result<void> check_samples(const Step& step, const SessionInfo& info) {
+  int64_t next_row = 0, adjusted = 0;
+  for (const SampleRow& sample : step.samples) {
+    TKM_RETURN_IF_ERROR(
+        in_range("sample row", sample.row, next_row, std::ssize(step.logit_rows) - 1));
+    next_row = int64_t{sample.row} + 1;
+    const auto row = static_cast<size_t>(step.logit_rows[static_cast<size_t>(sample.row)]);
+    TKM_RETURN_IF_ERROR(check_history(sample.context, int64_t{step.positions[row]} + 1));
+    adjusted += sample.context.given < 0 && changes_logits(sample.context);
+  }
+  return in_range("samples of a step that change logits",
+                  adjusted,
+                  0,
+                  std::min(info.max_step_rows, info.max_sequences));
+}
+
 }  // namespace
 
 Result<void> check_step(const Step& step,
@@ -40,11 +65,7 @@ Result<void> check_step(const Step& step,
     TKM_RETURN_IF_ERROR(in_range("position", position, 0, info.max_seq_len - 1));
   for (int32_t row : step.logit_rows)
     TKM_RETURN_IF_ERROR(in_range("logit row", row, 0, tokens - 1));
-  int64_t next_row = 0;
-  for (const SampleRow& row : step.samples) {
-    TKM_RETURN_IF_ERROR(in_range("sample row", row.row, next_row, std::ssize(step.logit_rows) - 1));
-    next_row = int64_t{row.row} + 1;
-  }
+  TKM_RETURN_IF_ERROR(check_samples(step, info));
   int64_t next = 0;
   for (const op::SequenceSpan& sequence : step.sequences) {
     int64_t end = int64_t{sequence.context} + sequence.num_tokens;
@@ -69,7 +90,7 @@ Result<void> StepOrder::check(const Step& step, const SessionInfo& info) const {
         fmt::format("{} steps are under way, at most {} may be", under_way_, info.max_under_way));
   if (under_way_ > 0 && !may_be_followed_)
     return base::invalid(
-        "the step under way leaves logits to the host and must be finished before the next one");
+        "the step under way gives its logits to the host and must be finished before the next one");
   return check_step(step, info, unknown_rows_);
 }
 
@@ -78,11 +99,7 @@ void StepOrder::launched(const Step& step) {
   may_be_followed_ = !step.wants_logits;
   unknown_rows_.clear();
   for (const SampleRow& row : step.samples) {
-    if (chooses_plainly(row.context)) {
-      unknown_rows_.push_back(row.row);
-    } else {
-      may_be_followed_ = false;
-    }
+    if (row.context.given < 0) unknown_rows_.push_back(row.row);
   }
 }
 

@@ -25,7 +25,7 @@ class StepOrder {
 
  private:
   int64_t under_way_ = 0;
-  bool may_be_followed_ = true;        ///< The step launched last.
+  bool may_be_followed_ = true;        ///< The step launched last: its logits stay here.
   std::vector<int32_t> unknown_rows_;  ///< Of that step, if it is under way.
 };
 

@@ -43,6 +43,7 @@ class StepOrderTest : public testing::Test {
     return "ok";
   }
   SamplingParams greedy_{.temperature = 0}, drawn_, scored_{.logprobs = 0};
+  SamplingParams penalised_{.presence_penalty = 1};
   StepOrder order_;
 };
 
@@ -75,17 +76,53 @@ TEST_F(StepOrderTest, a_token_that_will_not_be_there_is_refused) {
       << "it is known now";
 }
 
-TEST_F(StepOrderTest, a_step_that_leaves_logits_to_the_host_is_finished_before_the_next) {
+TEST_F(StepOrderTest, a_step_that_gives_its_logits_to_the_host_is_finished_before_the_next) {
   Decode logits({7}, {nullptr});
   logits.wants_logits = true;
-  for (const Decode& first : {Decode({7, 8}, {&greedy_, &scored_}), logits}) {
-    EXPECT_EQ(launch(first), "ok");
-    EXPECT_EQ(launch(Decode({7}, {&greedy_})),
-              "the step under way leaves logits to the host and must be finished before the next "
-              "one");
-    order_.finish();
-    EXPECT_EQ(launch(Decode({7}, {&greedy_})), "ok");
-    order_.finish();
+  EXPECT_EQ(launch(logits), "ok");
+  EXPECT_EQ(launch(Decode({7}, {&greedy_})),
+            "the step under way gives its logits to the host and must be finished before the next "
+            "one");
+  order_.finish();
+  EXPECT_EQ(launch(Decode({7}, {&greedy_})), "ok");
+}
+
+TEST_F(StepOrderTest, every_token_that_is_chosen_may_be_named) {
+  const std::vector<int32_t> said(6, 1);
+  Decode first({7, 8, 9}, {&scored_, &penalised_, &scored_});
+  first.samples[1].context.prompt = said;
+  first.samples[1].context.position = 6;
+  first.samples[2].context.given = 3;
+  EXPECT_EQ(launch(first), "ok");
+  EXPECT_EQ(launch(Decode({unknown_token(0), unknown_token(1)}, {&greedy_, &greedy_})), "ok");
+  order_.finish();
+  order_.finish();
+  EXPECT_EQ(launch(first), "ok");
+  EXPECT_NE(launch(Decode({unknown_token(2)}, {&greedy_})), "ok") << "that one was given";
+}
+
+TEST_F(StepOrderTest, what_reads_the_tokens_before_it_says_where_it_is) {
+  const std::vector<int32_t> said(7, 1);
+  Decode decode({7}, {&penalised_});
+  SampleContext& context = decode.samples[0].context;
+  EXPECT_EQ(launch(decode), "position of a sample is 0, must be between 6 and 6");
+  context.position = 6;
+  context.prompt = std::span(said).first(4);
+  context.output = std::span(said).first(3);
+  EXPECT_EQ(launch(decode), "known tokens of a sample is 7, must be between 0 and 6");
+  context.output = std::span(said).first(1);
+  EXPECT_EQ(launch(decode), "ok") << "the newest is not known yet";
+  EXPECT_FALSE(knows_history(context)) << "so that the host must not choose";
+  context.output = std::span(said).first(2);
+  EXPECT_TRUE(knows_history(context));
+  context.output = {};
+  for (SamplingParams params : {SamplingParams{.logit_bias = {{1, 2}}},
+                                SamplingParams{.bad_words = {{3}, {4}}},
+                                SamplingParams{.allowed_token_ids = {1}}}) {
+    context.params = &params;
+    EXPECT_TRUE(knows_history(context)) << "which reads no token";
+    params.bad_words.push_back({1, 2});
+    EXPECT_FALSE(knows_history(context));
   }
 }
 

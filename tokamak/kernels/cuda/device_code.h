@@ -90,10 +90,12 @@ struct CacheArgument {
   void* data;
   int64_t page_bytes;
 };
+inline BatchArgument batch_argument(const DeviceBatch& b) {
+  return {b.first_rows, b.contexts, b.page_table, b.num_sequences, b.max_pages};
+}
 inline BatchArgument batch_argument(const Launch& launch) {
   TKM_CHECK(launch.device_batch, "cuda kernels of attention need a batch on the device");
-  const DeviceBatch& b = *launch.device_batch;
-  return {b.first_rows, b.contexts, b.page_table, b.num_sequences, b.max_pages};
+  return batch_argument(*launch.device_batch);
 }
 inline const op::KvCache& cache_of_layer(const Launch& launch, int64_t layer) {
   TKM_CHECK(

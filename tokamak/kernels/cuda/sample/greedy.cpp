@@ -13,7 +13,7 @@ constexpr int64_t kColumnsOfBlock = 4096;
 
 }  // namespace
 
-Result<Greedy> Greedy::make(device::Device& device, int64_t max_rows) {
+Result<Greedy> Greedy::make(device::Device& device) {
   Greedy out;
   device::cuda::CudaDevice& cuda = device::cuda::cuda_device(device);
   TKM_ASSIGN(auto module,
@@ -23,13 +23,11 @@ Result<Greedy> Greedy::make(device::Device& device, int64_t max_rows) {
                         .headers = sources()}));
   out.function_ = module.at(0);
   out.num_sms_ = cuda.info().num_sms;
-  if (!cuda.can_run()) return out;
-  TKM_ASSIGN(out.best_, device.allocate(max_rows * 8));
-  TKM_ASSIGN(out.arrived_, device.allocate(max_rows * 4));
   return out;
 }
 
-void Greedy::run(const void* logits, int64_t rows, int64_t columns, void* tokens) const {
+void Greedy::run(
+    const void* logits, int64_t rows, int64_t columns, void* tokens, void* counters) const {
   if (rows == 0) return;
   int64_t wanted = (columns + kColumnsOfBlock - 1) / kColumnsOfBlock;
   int64_t blocks = std::clamp<int64_t>(2 * num_sms_ / rows, 1, wanted);
@@ -38,8 +36,8 @@ void Greedy::run(const void* logits, int64_t rows, int64_t columns, void* tokens
                     .dependent = true},
                    logits,
                    tokens,
-                   best_.data(),
-                   arrived_.data(),
+                   counters,
+                   static_cast<std::byte*>(counters) + rows * 8,
                    static_cast<int>(columns));
 }
 

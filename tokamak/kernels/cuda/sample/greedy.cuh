@@ -9,16 +9,9 @@
 // before and after a launch.
 #pragma once
 
-#include "tile/reduce.cuh"
+#include "sample/row.cuh"
 
 namespace tkm {
-
-TKM_DEVICE u64 greedy_key(float value, u32 index) {
-  u32 bits = __float_as_uint(value);
-  u32 ordered = bits & 0x80000000u ? ~bits : bits | 0x80000000u;
-  if (value != value) ordered = 0xffffffffu;
-  return (u64{ordered} << 32) | (0xffffffffu - index);
-}
 
 TKM_DEVICE u64 max_key(u64 a, u64 b) {
   return a > b ? a : b;
@@ -28,7 +21,7 @@ TKM_DEVICE i32 greedy_token(u64 key) {
   constexpr u32 kPlusInfinity = 0xff800000u, kMinusInfinity = 0x007fffffu;
   u32 ordered = static_cast<u32>(key >> 32);
   if (ordered >= kPlusInfinity || ordered <= kMinusInfinity) return -1;
-  return static_cast<i32>(0xffffffffu - static_cast<u32>(key));
+  return index_of_key(key);
 }
 
 template <int THREADS>
@@ -43,7 +36,7 @@ __global__ void __launch_bounds__(THREADS)
   int step = static_cast<int>(gridDim.x) * THREADS;
   for (int i = static_cast<int>(blockIdx.x) * THREADS + static_cast<int>(threadIdx.x); i < columns;
        i += step) {
-    key = max_key(key, greedy_key(values[i], static_cast<u32>(i)));
+    key = max_key(key, best_key(values[i], static_cast<u32>(i)));
   }
   for (int lanes = 16; lanes > 0; lanes /= 2)
     key = max_key(key, __shfl_xor_sync(0xffffffffu, key, lanes));

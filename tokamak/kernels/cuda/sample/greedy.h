@@ -8,15 +8,18 @@ namespace tokamak::kernels::cuda {
 
 class Greedy {
  public:
-  /// Errors: those of compiling; out_of_memory.
-  static Result<Greedy> make(device::Device& device, int64_t max_rows);
+  /// Of counters, for each row.
+  static constexpr int64_t kCounterBytes = 12;
+
+  /// Errors: those of compiling.
+  static Result<Greedy> make(device::Device& device);
   /// tokens[r] = the lowest index of the largest of logits[r], f32 [rows, columns]; -1 if the row
-  /// has a NaN, a positive infinity or no finite value. All on the device.
-  void run(const void* logits, int64_t rows, int64_t columns, void* tokens) const;
+  /// has a NaN, a positive infinity or no finite value. `counters` are zero, and are again after.
+  /// All on the device.
+  void run(const void* logits, int64_t rows, int64_t columns, void* tokens, void* counters) const;
 
  private:
   device::cuda::Function function_;
-  device::Memory best_, arrived_;  ///< A word a row, zero between launches.
   int64_t num_sms_ = 1;
 };
 

@@ -15,16 +15,19 @@ class Greedily : public device::GpuTest {
  protected:
   std::vector<int32_t> choose(const std::vector<float>& logits, int64_t rows) {
     auto columns = std::ssize(logits) / rows;
-    auto greedy = Greedy::make(*device_, rows);
+    auto greedy = Greedy::make(*device_);
     EXPECT_TRUE(greedy.ok()) << greedy.error().text();
     device::Memory values = upload(logits), tokens = device_->allocate(rows * 4).value();
+    device::Memory counters = device_->allocate(rows * Greedy::kCounterBytes).value();
     std::vector<int32_t> out[2];
     for (auto& chosen : out) {
       device_->fill_bytes(tokens.data(), 0xee, rows * 4);
-      greedy->run(values.data(), rows, columns, tokens.data());
+      greedy->run(values.data(), rows, columns, tokens.data(), counters.data());
       chosen = download<int32_t>(tokens, rows);
     }
     EXPECT_EQ(out[0], out[1]);
+    EXPECT_EQ(download<uint8_t>(counters, counters.bytes()),
+              std::vector<uint8_t>(static_cast<size_t>(counters.bytes()), 0));
     return out[0];
   }
 };
@@ -51,7 +54,7 @@ TEST_F(Greedily, TakesTheLowestIndexOfTheLargest) {
 TEST_F(Greedily, RowsWithoutABestAreMarked) {
   constexpr float kInf = std::numeric_limits<float>::infinity();
   constexpr int64_t kColumns = 50'000;
-  std::vector<float> logits(6 * kColumns, -3.0f);
+  std::vector<float> logits(7 * kColumns, -3.0f);
   auto at = [&](int64_t row, int64_t column) -> float& {
     return logits[static_cast<size_t>(row * kColumns + column)];
   };
@@ -62,7 +65,9 @@ TEST_F(Greedily, RowsWithoutABestAreMarked) {
   for (int64_t c = 0; c < kColumns; ++c) at(4, c) = -kInf;
   at(4, 777) = -1e30f;
   at(5, 12'345) = std::numeric_limits<float>::max();
-  EXPECT_EQ(choose(logits, 6), (std::vector<int32_t>{-1, -1, -1, -1, 777, 12'345}));
+  at(6, 40'000) = 0.0f;
+  at(6, 20'000) = -0.0f;  // Which is equal.
+  EXPECT_EQ(choose(logits, 7), (std::vector<int32_t>{-1, -1, -1, -1, 777, 12'345, 20'000}));
 }
 
 TEST_F(Greedily, RandomFillHasTheAskedRangeAndNoRepetition) {

@@ -4,9 +4,11 @@
 #include <gtest/gtest.h>
 
 #include "tokamak/device/cuda/libraries.h"
+#include "tokamak/kernels/cuda/sample/adjust.h"
 #include "tokamak/kernels/cuda/sample/draw.h"
-#include "tokamak/kernels/cuda/sample/fill_unknown.h"
 #include "tokamak/kernels/cuda/sample/greedy.h"
+#include "tokamak/kernels/cuda/sample/note_tokens.h"
+#include "tokamak/kernels/cuda/sample/score.h"
 
 namespace tokamak::kernels::cuda {
 namespace {
@@ -18,14 +20,16 @@ TEST(SamplingKernels, CompileWithoutSpills) {
     device::cuda::DeviceInfo info;
     info.compute_capability = capability;
     auto device = device::cuda::CudaDevice::compile_only(info, 1);
+    auto expect_made = [&](const auto& made) {
+      EXPECT_TRUE(made.ok()) << capability << ": " << made.error().text();
+    };
     for (int64_t columns : {1001, 128'256}) {
-      auto draw = Draw::make(*device, 8, columns);
-      EXPECT_TRUE(draw.ok()) << capability << ": " << draw.error().text();
+      expect_made(Adjust::make(*device, columns));
+      expect_made(Draw::make(*device, columns));
+      expect_made(Scorer::make(*device, columns));
     }
-    auto greedy = Greedy::make(*device, 8);
-    EXPECT_TRUE(greedy.ok()) << capability << ": " << greedy.error().text();
-    auto fill = FillUnknown::make(*device);
-    EXPECT_TRUE(fill.ok()) << capability << ": " << fill.error().text();
+    expect_made(Greedy::make(*device));
+    expect_made(NoteTokens::make(*device));
   }
 }
 
