@@ -16,6 +16,14 @@ TEST(RandomServeOnGpu, GivesEachRequestTheTokensItGetsAlone) {
   serve_on_gpu({.dtype = "float32", .draws = true, .largest_gap = 1e-3, .most_draw_changes = 4});
 }
 
+TEST(RandomServeOnGpu, GivesRequestsOfEveryKindTheTokensTheyGetAlone) {
+  serve_on_gpu({.dtype = "float32",
+                .draws = true,
+                .demands = true,
+                .largest_gap = 1e-3,
+                .most_draw_changes = 6});
+}
+
 TEST(RandomServeOnGpu, InBf16OnlyRoundingChangesThem) {
   serve_on_gpu({.dtype = "bfloat16", .largest_gap = 0.1});
 }

@@ -9,6 +9,7 @@ TEST(RandomServe, GivesEachRequestTheTokensItGetsAlone) {
                   {.dtype = "float32",
                    .num_requests = 40,
                    .draws = true,
+                   .demands = true,
                    .largest_gap = 1e-3,
                    .most_draw_changes = 1});
 }

@@ -16,13 +16,16 @@ constexpr int64_t kSequencePages = 4;
 struct Sequence {
   std::vector<int32_t> tokens;  ///< Known ones.
   runtime::SamplingParams params;
+  size_t prompt_size = 0;
   std::vector<int32_t> pages = {};
   int64_t num_computed = 0;
   int32_t row = -1;                       ///< Of the step under way that samples its next token.
   std::optional<int64_t> undecided = {};  ///< The first token that was; those behind it are void.
+  std::vector<float> logprobs = {};       ///< Of its tokens and of the best ones, if it asks.
 };
 
-/// Half of them greedy, the others of every kind that the device draws.
+/// Half of them greedy, the others of every kind that the device draws; most with penalties and
+/// other changes of their logits.
 std::vector<Sequence> sequences(int64_t count, int64_t vocab) {
   std::vector<Sequence> out;
   for (int64_t s = 0; s < count; ++s) {
@@ -32,6 +35,21 @@ std::vector<Sequence> sequences(int64_t count, int64_t vocab) {
     sequence.params.temperature = s % 2 ? 0.9f : 0.0f;
     sequence.params.top_k = s % 4 == 1 ? 20 : 0;
     sequence.params.top_p = s % 3 == 1 ? 0.9f : 1.0f;
+    sequence.prompt_size = sequence.tokens.size();
+    if (s % 3 != 0) {
+      sequence.params.repetition_penalty = 1.3f;
+      sequence.params.frequency_penalty = 0.2f;
+    }
+    if (s % 5 == 2) {
+      sequence.params.logit_bias = {{sequence.tokens[0], 3.0f}};
+      for (int32_t token = 0; token < 60; ++token)
+        sequence.params.bad_words.push_back({token, static_cast<int32_t>((token * 7 + s) % vocab)});
+    }
+    if (s % 5 == 4) {
+      for (int32_t token = 5; token < vocab; token += 3)
+        sequence.params.allowed_token_ids.push_back(token);
+    }
+    if (s % 4 == 2) sequence.params.logprobs = 5;
     for (int32_t page = 0; page < kSequencePages; ++page)
       sequence.pages.push_back(static_cast<int32_t>(s * kSequencePages) + page);
     out.push_back(std::move(sequence));
@@ -65,8 +83,13 @@ class Runner {
         num_unknown += ids.back() < 0;
         positions.push_back(static_cast<int32_t>(i));
       }
+      const std::span<const int32_t> known(sequence.tokens);
       samples.push_back({static_cast<int32_t>(rows.size()),
-                         {.params = &sequence.params, .seed = 40 + s, .position = end}});
+                         {.params = &sequence.params,
+                          .prompt = known.first(sequence.prompt_size),
+                          .output = known.subspan(sequence.prompt_size),
+                          .seed = 40 + s,
+                          .position = end}});
       rows.push_back(static_cast<int32_t>(ids.size()) - 1);
       sequence.num_computed = end;
     }
@@ -90,6 +113,10 @@ class Runner {
       if (token == runtime::kUndecided && !sequence.undecided)
         sequence.undecided = std::ssize(sequence.tokens);
       sequence.tokens.push_back(std::max(token, 0));
+      if (sequence.params.logprobs < 0 || sequence.undecided) continue;
+      sequence.logprobs.push_back(output->samples[i]->logprob);
+      for (const runtime::TokenLogprob& best : output->samples[i]->top_logprobs)
+        sequence.logprobs.push_back(best.logprob);
     }
     under_way_.clear();
   }
@@ -143,6 +170,10 @@ TEST(StepsUnderWayOnGpu, GiveTheTokensOfStepsOneAfterTheOther) {
         got.resize(static_cast<size_t>(*first));
       }
       EXPECT_EQ(expected, got) << dtype << ", sequence " << s;
+      const std::vector<float>& logprobs = overlapped.sequence(s).logprobs;
+      EXPECT_EQ(logprobs.empty(), s % 4 != 2);
+      for (size_t i = 0; i < logprobs.size(); ++i)
+        ASSERT_NEAR(logprobs[i], plain.sequence(s).logprobs.at(i), 1e-4) << dtype << " " << s;
     }
     EXPECT_LE(num_undecided, 2);
   }

@@ -79,7 +79,8 @@ class Simulation {
     if (chance(4)) request.cache_salt = "salt";
     if (chance(5)) request.priority = static_cast<int>(below(5)) - 2;
     if (chance(10)) request.deadline = bench_.time + seconds(below(30));
-    if (chance(15)) request.sampling.logprobs = 0;  // Chosen by the host.
+    if (chance(15)) request.sampling.logprobs = 0;
+    if (chance(5)) request.sampling.presence_penalty = 1;
     if (chance(15)) {
       request.sampling.prompt_logprobs = 0;
       if (chance(2)) request.sampling.max_tokens = 0;

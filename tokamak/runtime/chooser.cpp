@@ -71,6 +71,7 @@ class CudaChooser : public Chooser {
  public:
   static Result<std::unique_ptr<Chooser>> make(device::Device& device,
                                                const engine::StepLimits& limits,
+                                               const engine::MemoryPlan& memory,
                                                int64_t vocab_size,
                                                void* sampled) {
     std::unique_ptr<CudaChooser> out(new CudaChooser(device, limits, vocab_size, sampled));
@@ -80,8 +81,8 @@ class CudaChooser : public Chooser {
     TKM_ASSIGN(out->adjust_, kernels::cuda::Adjust::make(device, vocab_size));
     TKM_ASSIGN(out->draw_, kernels::cuda::Draw::make(device, vocab_size));
     TKM_ASSIGN(out->scorer_, kernels::cuda::Scorer::make(device, vocab_size));
-    TKM_ASSIGN(out->memory_, device.allocate(layout.bytes));
-    TKM_ASSIGN(out->pages_, device.allocate(limits.num_pages * op::kPageTokens * 4));
+    TKM_ASSIGN(out->memory_, device.allocate(memory.sampling_bytes));
+    TKM_ASSIGN(out->pages_, device.allocate(memory.token_bytes));
     TKM_ASSIGN(out->logits_, device.allocate_host(limits.max_rows * vocab_size * 4));
     for (UnderWay& step : out->steps_) {
       TKM_ASSIGN(step.block, device.allocate_host(layout.block_bytes()));
@@ -238,11 +239,12 @@ class CudaChooser : public Chooser {
 
 Result<std::unique_ptr<Chooser>> Chooser::make(device::Device& device,
                                                const engine::StepLimits& limits,
+                                               const engine::MemoryPlan& memory,
                                                int64_t vocab_size,
                                                void* sampled) {
   if (device.host_accessible())
     return std::unique_ptr<Chooser>(std::make_unique<HostChooser>(device, vocab_size));
-  return CudaChooser::make(device, limits, vocab_size, sampled);
+  return CudaChooser::make(device, limits, memory, vocab_size, sampled);
 }
 
 }  // namespace tokamak::runtime

@@ -9,10 +9,11 @@ namespace tokamak::runtime {
 
 class Chooser {
  public:
-  /// `sampled`: see StepInputs. On a GPU takes MemoryPlan::token_bytes and sampling_bytes. Errors:
-  /// those of allocating and, on a GPU, of compiling.
+  /// `sampled`: see StepInputs. On a GPU takes `memory`'s token_bytes and sampling_bytes of it.
+  /// Errors: those of allocating and, on a GPU, of compiling.
   static Result<std::unique_ptr<Chooser>> make(device::Device& device,
                                                const engine::StepLimits& limits,
+                                               const engine::MemoryPlan& memory,
                                                int64_t vocab_size,
                                                void* sampled);
   virtual ~Chooser() = default;

@@ -45,8 +45,9 @@ class EngineSession : public Session {
     TKM_ASSIGN(arenas.workspace, device_->allocate(memory.workspace_bytes));
     TKM_ASSIGN(arenas.kv, device_->allocate(memory.kv_bytes));
     TKM_ASSIGN(inputs_, StepInputs::make(*device_, planned_.limits, memory.input_bytes));
-    TKM_ASSIGN(chooser_,
-               Chooser::make(*device_, planned_.limits, plan_.vocab_size, inputs_.sampled()));
+    TKM_ASSIGN(
+        chooser_,
+        Chooser::make(*device_, planned_.limits, memory, plan_.vocab_size, inputs_.sampled()));
     info_.max_under_way = chooser_->max_under_way();
     TKM_RETURN_IF_ERROR(load_engine_weights(engine, memory, *device_, arenas.weights, progress));
     player_.emplace(plan_, memory, planned_.limits, std::move(kernels), std::move(arenas));

@@ -114,9 +114,9 @@ Result<std::vector<engine::EngineCode>> session_code(const engine::Engine& engin
                                                      device::Device& device) {
   TKM_ASSIGN(std::vector<device::KernelCode> recorded, device.record_code([&]() -> Result<void> {
     TKM_ASSIGN(auto kernels, make_kernels(engine, device));
-    const engine::StepLimits smallest{
-        .max_tokens = 1, .max_rows = 1, .max_sequences = 1, .num_pages = 1, .max_seq_pages = 1};
-    TKM_ASSIGN(auto chooser, Chooser::make(device, smallest, engine.plan.vocab_size, nullptr));
+    // It chooses nothing, so that it has no memory.
+    const engine::StepLimits limits{.max_rows = 1, .max_sequences = 1};
+    TKM_ASSIGN(auto chooser, Chooser::make(device, limits, {}, engine.plan.vocab_size, nullptr));
     return {};
   }));
   std::vector<engine::EngineCode> out;
