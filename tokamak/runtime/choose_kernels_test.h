@@ -239,7 +239,7 @@ inline void expect_choices(const ChooseCase& asked, const Choices& got, ChooseCo
 }
 
 /// Settings of every kind at random; tokens that matter are among the first 40.
-inline SamplingParams random_settings(std::span<const int32_t> output,
+inline SamplingParams random_settings(std::span<const int32_t> said,
                                       int64_t vocab,
                                       std::mt19937& random) {
   auto below = [&](int64_t limit) { return static_cast<int64_t>(random() % limit); };
@@ -265,9 +265,9 @@ inline SamplingParams random_settings(std::span<const int32_t> output,
     }
   }
   for (int64_t i = 0, count = chance(3) ? below(20) : 0; i < count; ++i) {
-    // Half of them begin as the output ends, but for one token at times.
-    const auto size = static_cast<size_t>(below(std::min<int64_t>(64, std::ssize(output) + 1)));
-    std::vector<int32_t> word(output.end() - static_cast<long>(size), output.end());
+    // They begin as the sequence ends, maybe in the prompt, but for one token in half of them.
+    const auto size = static_cast<size_t>(below(std::min<int64_t>(64, std::ssize(said) + 1)));
+    std::vector<int32_t> word(said.end() - static_cast<long>(size), said.end());
     if (size > 0 && chance(2)) word[static_cast<size_t>(below(std::ssize(word)))] = token();
     word.push_back(token());
     p.bad_words.push_back(std::move(word));
@@ -295,7 +295,7 @@ inline ChooseCase random_case(int64_t vocab, size_t rows, int64_t longest, std::
     for (int32_t& token : said)
       token = static_cast<int32_t>(below(below(3) ? std::min<int64_t>(vocab, 40) : vocab));
     const auto prompt = static_cast<size_t>(1 + below(std::ssize(said)));
-    SamplingParams settings = random_settings(std::span(said).subspan(prompt), vocab, random);
+    SamplingParams settings = random_settings(said, vocab, random);
     out.add(std::move(said), prompt, std::move(settings));
     for (int64_t i = 0, count = below(4) ? 0 : 1 + below(below(3) ? 5 : 700); i < count; ++i)
       out.banned.back().push_back(static_cast<int32_t>(below(vocab)));
@@ -332,7 +332,7 @@ inline ChooseCase broken_case(int64_t vocab, std::mt19937& random) {
   out.said[8].back() = static_cast<int32_t>(last);
   out.row(9)[3] = -0.0f;
   out.row(9)[4] = 0.0f;
-  for (size_t i = 5; i <= last; ++i) out.row(9)[i] = -1;
+  for (size_t i = 5; i <= last; ++i) out.row(9)[i] = -1 - static_cast<float>(i) / 100;
   out.params[9] = {.temperature = 0, .logprobs = 20, .logit_bias = {{0, -50}, {1, -50}, {2, -50}}};
   out.params[10] = {.temperature = 1, .top_k = 700, .presence_penalty = 1};
   out.lay_out(random);
