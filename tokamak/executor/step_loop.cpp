@@ -284,19 +284,20 @@ void StepLoop::hand_out(const Part& part,
     if (faulty(Fault::kRow, request)) result = base::internal_error("injected: row");
     if (!result.ok()) return fail(request, result.error());
   }
-  const auto decided = std::find_if(sampled.begin(), sampled.end(), [](const auto& result) {
+  const auto left = std::find_if(sampled.begin(), sampled.end(), [](const auto& result) {
     return result->token == runtime::kUndecided;
   });
-  const bool undecided = decided != sampled.end();
-  const auto scores =
-      sampled.first(std::min<size_t>(decided - sampled.begin(), sampled.size() - part.samples));
-  for (auto& score : scores) request.scored(std::move(*score));
-  // From the token on whose row is to be decided again, which is computed again.
+  const bool undecided = left != sampled.end();
+  const size_t rows_taken = static_cast<size_t>(left - sampled.begin());
+  const size_t num_scores = sampled.size() - part.samples;
+  for (auto& score : sampled.first(std::min(rows_taken, num_scores)))
+    request.scored(std::move(*score));
+  // The token of a row that is to be decided again is computed again, and what is behind it.
   int32_t num_tokens = part.num_tokens;
-  if (undecided && scores.size() + part.samples == sampled.size())
-    num_tokens -= 1;
-  else if (undecided)
+  if (undecided && rows_taken < num_scores)
     num_tokens = static_cast<int32_t>(request.next_scored() - request.num_cached());
+  else if (undecided)
+    num_tokens -= 1;
   stats_.prompt_tokens += request.decoding() ? 0 : num_tokens;
   request.computed(num_tokens, time, cache_);
   if (undecided) {
