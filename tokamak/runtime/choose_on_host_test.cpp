@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernels that choose tokens, run on the host: what they compute, without a GPU.
+// The kernels that choose tokens, run on the host: what they compute, without a GPU. Not with
+// clang, which holds the operands of PTX against the host's registers.
+#ifndef __clang__
 #include "tokamak/kernels/cuda/on_host_test.h"
 #include "tokamak/kernels/cuda/sample/adjust.cuh"
 #include "tokamak/kernels/cuda/sample/draw.cuh"
@@ -70,17 +72,7 @@ static_assert(sizeof(tkm::DrawRow) == sizeof(kernels::cuda::DrawRow));
 static_assert(sizeof(tkm::ScoreRow) == sizeof(kernels::cuda::ScoreRow));
 static_assert(sizeof(tkm::Score) == sizeof(kernels::cuda::Score));
 
-class ChooseOnHost : public testing::Test {
- protected:
-  void SetUp() override {
-#ifdef __SANITIZE_THREAD__
-    GTEST_SKIP() << "SKIPPED: the thread sanitizer does not know fibers";
-#endif
-  }
-};
-using NoteTokensOnHost = ChooseOnHost;
-
-TEST_F(ChooseOnHost, follows_the_definition) {
+TEST(ChooseOnHost, follows_the_definition) {
   std::mt19937 random(21);
   ChooseCounts counts;
   for (int64_t vocab : {1, 37, 1001, 4096, 9000, 17'003}) {
@@ -94,7 +86,7 @@ TEST_F(ChooseOnHost, follows_the_definition) {
   EXPECT_LE(counts.other_draws, 1);
 }
 
-TEST_F(ChooseOnHost, leaves_what_cannot_be_decided) {
+TEST(ChooseOnHost, leaves_what_cannot_be_decided) {
   std::mt19937 random(22);
   for (int64_t vocab : {5003, 9000}) {
     const ChooseCase asked = broken_case(vocab, random);
@@ -108,7 +100,7 @@ TEST_F(ChooseOnHost, leaves_what_cannot_be_decided) {
   }
 }
 
-TEST_F(NoteTokensOnHost, completes_ids_and_notes_them_by_page) {
+TEST(NoteTokensOnHost, completes_ids_and_notes_them_by_page) {
   // Sequences of 3, 0, 1 and 2 rows, then two rows of padding.
   const std::vector<int32_t> first_rows = {0, 3, 3, 4, 6}, contexts = {63, 9, 128, 0};
   const std::vector<int32_t> table = {5, 2, 0, 9, 9, 9, 7, 7, 1, 3, 0, 0}, sampled = {70, -1, 72};
@@ -131,3 +123,4 @@ TEST_F(NoteTokensOnHost, completes_ids_and_notes_them_by_page) {
 
 }  // namespace
 }  // namespace tokamak::runtime
+#endif
