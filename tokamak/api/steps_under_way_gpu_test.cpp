@@ -2,6 +2,7 @@
 // Steps that are launched before the tokens of the step before them are known, against the same
 // steps one after the other: the same kernels run on the same numbers, so that every token is
 // equal.
+#include <numeric>
 #include <random>
 
 #include <gtest/gtest.h>
@@ -176,6 +177,66 @@ TEST(StepsUnderWayOnGpu, GiveTheTokensOfStepsOneAfterTheOther) {
         ASSERT_NEAR(logprobs[i], plain.sequence(s).logprobs.at(i), 1e-4) << dtype << " " << s;
     }
     EXPECT_LE(num_undecided, 2);
+  }
+}
+
+TEST(StepsUnderWayOnGpu, TheHostNeverSamplesByAHistoryThatLacksAToken) {
+  auto device = device::open_device(Target::kCuda);
+  if (!device.ok()) GTEST_SKIP() << "SKIPPED: " << device.error().text();
+  auto engine = build_engine(
+      "models/storyteller", **device, {.target = Target::kCuda, .dtype = "float32", .tune = false});
+  ASSERT_TRUE(engine.ok()) << engine.error().text();
+  auto session = runtime::open_session(
+      *engine, *device, {.max_step_tokens = 64, .max_sequences = 2, .kv_tokens = 128});
+  ASSERT_TRUE(session.ok()) << session.error().text();
+  // The device leaves so large a top_k to the host.
+  const runtime::SamplingParams params{
+      .temperature = 0.9f, .top_k = 600, .repetition_penalty = 1.4f, .frequency_penalty = 0.5f};
+  const std::vector<int32_t> pages = {0, 1};
+  std::vector<int32_t> tokens = {5, 9, 5, 33, 9};
+  const size_t prompt_size = 4;
+  /// Computes the tokens from `first` on, the last of which may be unknown.
+  auto launch = [&](size_t first, bool unknown, bool wants_logits) {
+    std::vector<int32_t> ids(tokens.begin() + static_cast<std::ptrdiff_t>(first), tokens.end());
+    if (unknown) ids.push_back(runtime::unknown_token(0));
+    std::vector<int32_t> positions(ids.size());
+    std::iota(positions.begin(), positions.end(), static_cast<int32_t>(first));
+    const auto count = static_cast<int32_t>(ids.size());
+    const std::vector<int32_t> rows = {count - 1};
+    const std::vector<op::SequenceSpan> spans = {{0, count, static_cast<int32_t>(first), pages}};
+    const std::span<const int32_t> known(tokens);
+    const std::vector<runtime::SampleRow> samples = {{0,
+                                                      {.params = &params,
+                                                       .prompt = known.first(prompt_size),
+                                                       .output = known.subspan(prompt_size),
+                                                       .seed = 8,
+                                                       .position = positions.back() + 1}}};
+    auto launched = (*session)->launch({ids, positions, spans, rows, samples, wants_logits});
+    ASSERT_TRUE(launched.ok()) << launched.error().text();
+  };
+  auto finish = [&] { return (*session)->finish().value(); };
+  auto token_of = [](const runtime::StepOutput& output) { return output.samples[0]->token; };
+
+  launch(0, false, false);
+  launch(tokens.size(), true, false);
+  EXPECT_EQ(token_of(finish()), runtime::kUndecided) << "its logits are gone";
+  EXPECT_EQ(token_of(finish()), runtime::kUndecided) << "its logits are there, a token is not";
+  for (int i = 0; i < 5; ++i) {
+    launch(tokens.size() - 1, false, true);
+    const runtime::StepOutput output = finish();
+    const auto* logits = static_cast<const float*>(output.logits.data);
+    std::vector<float> scratch;
+    const std::span<const int32_t> known(tokens);
+    auto expected = runtime::sample({logits, static_cast<size_t>((*session)->info().vocab_size)},
+                                    {.params = &params,
+                                     .prompt = known.first(prompt_size),
+                                     .output = known.subspan(prompt_size),
+                                     .seed = 8,
+                                     .position = std::ssize(tokens)},
+                                    scratch);
+    ASSERT_TRUE(expected.ok()) << expected.error().text();
+    EXPECT_EQ(token_of(output), expected->token);
+    tokens.push_back(expected->token);
   }
 }
 
