@@ -41,6 +41,7 @@ std::span<const Tactic* const> all_tactics() {
       &cuda::layer_norm_cuda_rows(),
       &cuda::matmul_cuda_stream(),
       &cuda::matmul_cuda_ring(),
+      &cuda::matmul_cuda_cluster(),
       &cuda::matmul_cuda_tma(),
       &cuda::matmul_cuda_cublaslt(),
       &cuda::matmul_cuda_plain(),

@@ -141,6 +141,8 @@ inline constexpr int kTensorMapFloat32 = 7, kTensorMapBfloat16 = 9, kTensorMapUi
   CALL(cuFuncSetAttribute, (FunctionHandle function, int attribute, int value))                   \
   CALL(cuOccupancyMaxActiveBlocksPerMultiprocessor,                                               \
        (int* blocks, FunctionHandle function, int threads, size_t shared_bytes))                  \
+  CALL(cuOccupancyMaxActiveClusters,                                                              \
+       (int* clusters, FunctionHandle function, const LaunchConfig* config))                      \
   CALL(cuLaunchKernelEx,                                                                          \
        (const LaunchConfig* config, FunctionHandle function, void** parameters, void** extra))    \
   CALL(cuTensorMapEncodeTiled,                                                                    \

@@ -66,6 +66,8 @@ class Function {
   }
   /// Blocks of this shape that are resident on one multiprocessor together; 0: it does not fit.
   int blocks_per_sm(int threads, int shared_bytes) const;
+  /// Clusters of this shape that are resident on the device together; 0: it does not fit.
+  int clusters_at_once(const LaunchShape& shape) const;
   const KernelUsage& usage() const;
 
  private:

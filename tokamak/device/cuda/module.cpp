@@ -4,6 +4,45 @@
 #include "tokamak/device/cuda/libraries.h"
 
 namespace tokamak::device::cuda {
+namespace {
+
+int blocks_of_cluster(const LaunchShape& shape) {
+  return static_cast<int>(shape.cluster.x * shape.cluster.y * shape.cluster.z);
+}
+
+struct LaunchAttributes {
+  abi::LaunchAttribute values[2] = {};
+  unsigned count = 0;
+
+  LaunchAttributes(const LaunchShape& shape, bool dependent) {
+    if (blocks_of_cluster(shape) > 1) {
+      values[count].id = abi::kAttributeClusterDimension;
+      values[count++].value.cluster = {shape.cluster.x, shape.cluster.y, shape.cluster.z};
+    }
+    if (dependent) {
+      values[count].id = abi::kAttributeProgrammaticStreamSerialization;
+      values[count++].value.programmatic_stream_serialization = 1;
+    }
+  }
+};
+
+/// `attributes` outlive it.
+abi::LaunchConfig launch_config(const LaunchShape& shape,
+                                CudaDevice& device,
+                                LaunchAttributes& attributes) {
+  return {.grid_x = shape.grid.x,
+          .grid_y = shape.grid.y,
+          .grid_z = shape.grid.z,
+          .block_x = shape.block.x,
+          .block_y = shape.block.y,
+          .block_z = shape.block.z,
+          .shared_bytes = shape.shared_bytes,
+          .stream = device.stream(),
+          .attributes = attributes.values,
+          .num_attributes = attributes.count};
+}
+
+}  // namespace
 
 LoadedModule::~LoadedModule() {
   if (!library) return;
@@ -43,30 +82,28 @@ int Function::blocks_per_sm(int threads, int shared_bytes) const {
       {2048 / std::max(threads, 1), 65536 / registers, info.shared_bytes_per_sm / shared});
 }
 
+int Function::clusters_at_once(const LaunchShape& shape) const {
+  const LoadedModule::Entry& entry = module_->entries[index_];
+  const int blocks = blocks_of_cluster(shape);
+  if (!entry.handle || blocks == 1) {
+    const int threads = static_cast<int>(shape.block.x * shape.block.y * shape.block.z);
+    return blocks_per_sm(threads, static_cast<int>(shape.shared_bytes)) *
+           module_->device.info().num_sms / blocks;
+  }
+  LaunchAttributes attributes(shape, /*dependent=*/false);
+  abi::LaunchConfig config = launch_config(shape, module_->device, attributes);
+  int clusters = 0;
+  module_->device.make_current();
+  driver().value()->cuOccupancyMaxActiveClusters(&clusters, entry.handle, &config);
+  return clusters;
+}
+
 void Function::launch_with(const LaunchShape& shape, void** arguments) const {
   const LoadedModule::Entry& entry = module_->entries[index_];
   CudaDevice& device = module_->device;
   TKM_CHECK(entry.handle, "{}: this device only compiles", module_->name);
-  abi::LaunchAttribute attributes[2] = {};
-  unsigned count = 0;
-  if (shape.cluster.x * shape.cluster.y * shape.cluster.z > 1) {
-    attributes[count].id = abi::kAttributeClusterDimension;
-    attributes[count++].value.cluster = {shape.cluster.x, shape.cluster.y, shape.cluster.z};
-  }
-  if (shape.dependent && device.info().compute_capability >= 90) {
-    attributes[count].id = abi::kAttributeProgrammaticStreamSerialization;
-    attributes[count++].value.programmatic_stream_serialization = 1;
-  }
-  abi::LaunchConfig config = {.grid_x = shape.grid.x,
-                              .grid_y = shape.grid.y,
-                              .grid_z = shape.grid.z,
-                              .block_x = shape.block.x,
-                              .block_y = shape.block.y,
-                              .block_z = shape.block.z,
-                              .shared_bytes = shape.shared_bytes,
-                              .stream = device.stream(),
-                              .attributes = attributes,
-                              .num_attributes = count};
+  LaunchAttributes attributes(shape, shape.dependent && device.info().compute_capability >= 90);
+  abi::LaunchConfig config = launch_config(shape, device, attributes);
   device.make_current();
   abi::Status status =
       driver().value()->cuLaunchKernelEx(&config, entry.handle, arguments, nullptr);

@@ -28,6 +28,7 @@ const Tactic& rope_attend_cuda_cluster();
 const Tactic& rope_attend_cuda_halves();
 const Tactic& matmul_cuda_stream();
 const Tactic& matmul_cuda_ring();
+const Tactic& matmul_cuda_cluster();
 const Tactic& matmul_cuda_tma();
 const Tactic& matmul_cuda_cublaslt();
 const Tactic& matmul_cuda_plain();

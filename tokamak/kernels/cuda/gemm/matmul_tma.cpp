@@ -112,12 +112,13 @@ class TmaMatMul : public Kernel {
   device::Memory counters_;  ///< Of blocks that share a tile; zero between launches.
 };
 
-/// The narrowest tile that takes all tokens, and its neighbours.
+/// The narrowest tile that takes all tokens; up to 128 of them are matmul_cluster's business, for
+/// most shapes.
 std::vector<TmaConfig> choices(int64_t tokens) {
-  if (tokens <= 16) return {{16, 9, true}, {16, 5, true}, {16, 9, false}};
-  if (tokens <= 32) return {{32, 9, true}, {32, 5, true}, {32, 9, false}};
-  if (tokens <= 64) return {{64, 8, true}, {64, 4, true}, {64, 8, false}};
-  if (tokens <= 128) return {{128, 6, true}, {128, 3, true}, {128, 6, false}, {64, 8, true}};
+  if (tokens <= 16) return {{16, 9, true}};
+  if (tokens <= 32) return {{32, 9, true}};
+  if (tokens <= 64) return {{64, 8, true}};
+  if (tokens <= 128) return {{128, 6, true}};
   return {{256, 4, false}, {256, 4, true}, {128, 6, false}, {128, 6, true}};
 }
 

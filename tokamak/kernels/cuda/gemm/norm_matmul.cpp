@@ -37,8 +37,13 @@ const Tactic& norm_matmul_cuda_halves() {
                        int64_t tokens,
                        const device::Device& device) -> std::vector<Json> {
         if (!desc.op.as<op::NormMatMul>() || !all_supported(desc)) return {};
-        if (takes_stream(desc, tokens, device) || takes_ring(desc, tokens, device)) return {};
-        return half_candidates(halves_of(desc).second, tokens, device);
+        if (takes_stream(desc, tokens, device)) return {};
+        std::vector<Json> out = half_candidates(halves_of(desc).second, tokens, device);
+        // Beside the ring, which norms x itself, only this one is worth its time.
+        if (takes_ring(desc, tokens, device))
+          std::erase_if(out,
+                        [](const Json& half) { return half["tactic"] != "matmul_cuda_cluster"; });
+        return out;
       },
       .make = [](const KernelDesc& desc,
                  const Json& config,

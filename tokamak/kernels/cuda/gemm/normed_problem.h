@@ -16,7 +16,8 @@ struct NormedProblem : MatMulProblem {
 std::optional<NormedProblem> normed_problem(const KernelDesc& desc);
 
 /// matmul_stream and matmul_ring take the problem, plain or normed. Others that take it too stand
-/// back: as fast alone, they cost whole steps, since they leave an attention no room beside them.
+/// back, but for matmul_cluster beside the ring: as fast alone, they cost whole steps, since they
+/// leave an attention no room beside them.
 bool takes_stream(const KernelDesc& desc, int64_t tokens, const device::Device& device);
 bool takes_ring(const KernelDesc& desc, int64_t tokens, const device::Device& device);
 

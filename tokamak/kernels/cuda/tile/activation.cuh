@@ -13,7 +13,7 @@ TKM_DEVICE float activate(float x) {
   if constexpr (KIND == Activation::relu) {
     return x < 0.0f ? 0.0f : x;  // Keeps NaN.
   } else if constexpr (KIND == Activation::silu) {
-    return x / (1.0f + __expf(-x));
+    return __fdividef(x, 1.0f + __expf(-x));
   } else if constexpr (KIND == Activation::gelu) {
     return 0.5f * x * (1.0f + erff(x * 0.70710678118654752f));
   } else if constexpr (KIND == Activation::gelu_tanh) {

@@ -71,20 +71,40 @@ TKM_DEVICE void give_registers() {
   asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(REGISTERS));
 }
 
-// Operand lists are text: eight registers of d as operands, and their numbers in runs.
-#define TKM_SUMS_8(i)                                                                         \
-  "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), \
-      "+f"(d[i + 6]), "+f"(d[i + 7])
-#define TKM_SUMS_16(i) TKM_SUMS_8(i), TKM_SUMS_8(i + 8)
-#define TKM_SUMS_32(i) TKM_SUMS_16(i), TKM_SUMS_16(i + 16)
-#define TKM_SUMS_64(i) TKM_SUMS_32(i), TKM_SUMS_32(i + 32)
-#define TKM_NAMES_0_8 "%0, %1, %2, %3, %4, %5, %6, %7"
-#define TKM_NAMES_8_16 "%8, %9, %10, %11, %12, %13, %14, %15"
-#define TKM_NAMES_16_32 \
-  "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
-#define TKM_NAMES_32_64                                                                   \
-  "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, " \
-  "%49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+// Operand lists are text: registers of d as operands and their numbers, four at a time up to 64.
+#define TKM_SUMS_4(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
+#define TKM_SUMS_8(i) TKM_SUMS_4(i), TKM_SUMS_4(i + 4)
+#define TKM_SUMS_12(i) TKM_SUMS_8(i), TKM_SUMS_4(i + 8)
+#define TKM_SUMS_16(i) TKM_SUMS_12(i), TKM_SUMS_4(i + 12)
+#define TKM_SUMS_20(i) TKM_SUMS_16(i), TKM_SUMS_4(i + 16)
+#define TKM_SUMS_24(i) TKM_SUMS_20(i), TKM_SUMS_4(i + 20)
+#define TKM_SUMS_28(i) TKM_SUMS_24(i), TKM_SUMS_4(i + 24)
+#define TKM_SUMS_32(i) TKM_SUMS_28(i), TKM_SUMS_4(i + 28)
+#define TKM_SUMS_36(i) TKM_SUMS_32(i), TKM_SUMS_4(i + 32)
+#define TKM_SUMS_40(i) TKM_SUMS_36(i), TKM_SUMS_4(i + 36)
+#define TKM_SUMS_44(i) TKM_SUMS_40(i), TKM_SUMS_4(i + 40)
+#define TKM_SUMS_48(i) TKM_SUMS_44(i), TKM_SUMS_4(i + 44)
+#define TKM_SUMS_52(i) TKM_SUMS_48(i), TKM_SUMS_4(i + 48)
+#define TKM_SUMS_56(i) TKM_SUMS_52(i), TKM_SUMS_4(i + 52)
+#define TKM_SUMS_60(i) TKM_SUMS_56(i), TKM_SUMS_4(i + 56)
+#define TKM_SUMS_64(i) TKM_SUMS_60(i), TKM_SUMS_4(i + 60)
+#define TKM_SUMS_128(i) TKM_SUMS_64(i), TKM_SUMS_64(i + 64)
+#define TKM_NAMES_4 "%0, %1, %2, %3"
+#define TKM_NAMES_8 TKM_NAMES_4 ", %4, %5, %6, %7"
+#define TKM_NAMES_12 TKM_NAMES_8 ", %8, %9, %10, %11"
+#define TKM_NAMES_16 TKM_NAMES_12 ", %12, %13, %14, %15"
+#define TKM_NAMES_20 TKM_NAMES_16 ", %16, %17, %18, %19"
+#define TKM_NAMES_24 TKM_NAMES_20 ", %20, %21, %22, %23"
+#define TKM_NAMES_28 TKM_NAMES_24 ", %24, %25, %26, %27"
+#define TKM_NAMES_32 TKM_NAMES_28 ", %28, %29, %30, %31"
+#define TKM_NAMES_36 TKM_NAMES_32 ", %32, %33, %34, %35"
+#define TKM_NAMES_40 TKM_NAMES_36 ", %36, %37, %38, %39"
+#define TKM_NAMES_44 TKM_NAMES_40 ", %40, %41, %42, %43"
+#define TKM_NAMES_48 TKM_NAMES_44 ", %44, %45, %46, %47"
+#define TKM_NAMES_52 TKM_NAMES_48 ", %48, %49, %50, %51"
+#define TKM_NAMES_56 TKM_NAMES_52 ", %52, %53, %54, %55"
+#define TKM_NAMES_60 TKM_NAMES_56 ", %56, %57, %58, %59"
+#define TKM_NAMES_64 TKM_NAMES_60 ", %60, %61, %62, %63"
 #define TKM_NAMES_64_96                                                                   \
   "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, %80, " \
   "%81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
@@ -92,12 +112,7 @@ TKM_DEVICE void give_registers() {
   "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, "     \
   "%110, %111, %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, " \
   "%124, %125, %126, %127"
-#define TKM_NAMES_8 TKM_NAMES_0_8
-#define TKM_NAMES_16 TKM_NAMES_8 ", " TKM_NAMES_8_16
-#define TKM_NAMES_32 TKM_NAMES_16 ", " TKM_NAMES_16_32
-#define TKM_NAMES_64 TKM_NAMES_32 ", " TKM_NAMES_32_64
 #define TKM_NAMES_128 TKM_NAMES_64 ", " TKM_NAMES_64_96 ", " TKM_NAMES_96_128
-#define TKM_SUMS_128(i) TKM_SUMS_64(i), TKM_SUMS_64(i + 64)
 // Of N columns with R = N / 2 sums a thread; the operands after them are numbered S0, S1 ...
 #define TKM_WGMMA(N, R, S0, S1, S2)                                                       \
   asm volatile("wgmma.mma_async.sync.aligned.m64n" #N "k16.f32.bf16.bf16 {" TKM_NAMES_##R \
@@ -113,10 +128,22 @@ TKM_DEVICE void give_registers() {
 /// d += a b^T, or d = a b^T.
 template <int N, bool ADD = true>
 TKM_DEVICE void wgmma(float (&d)[N / 2], u64 a, u64 b) {
-  static_assert(N == 16 || N == 32 || N == 64 || N == 128 || N == 256);
+  static_assert(N % 8 == 0 && (N <= 128 || N == 256));
+  if constexpr (N == 8) TKM_WGMMA(8, 4, 4, 5, 6);
   if constexpr (N == 16) TKM_WGMMA(16, 8, 8, 9, 10);
+  if constexpr (N == 24) TKM_WGMMA(24, 12, 12, 13, 14);
   if constexpr (N == 32) TKM_WGMMA(32, 16, 16, 17, 18);
+  if constexpr (N == 40) TKM_WGMMA(40, 20, 20, 21, 22);
+  if constexpr (N == 48) TKM_WGMMA(48, 24, 24, 25, 26);
+  if constexpr (N == 56) TKM_WGMMA(56, 28, 28, 29, 30);
   if constexpr (N == 64) TKM_WGMMA(64, 32, 32, 33, 34);
+  if constexpr (N == 72) TKM_WGMMA(72, 36, 36, 37, 38);
+  if constexpr (N == 80) TKM_WGMMA(80, 40, 40, 41, 42);
+  if constexpr (N == 88) TKM_WGMMA(88, 44, 44, 45, 46);
+  if constexpr (N == 96) TKM_WGMMA(96, 48, 48, 49, 50);
+  if constexpr (N == 104) TKM_WGMMA(104, 52, 52, 53, 54);
+  if constexpr (N == 112) TKM_WGMMA(112, 56, 56, 57, 58);
+  if constexpr (N == 120) TKM_WGMMA(120, 60, 60, 61, 62);
   if constexpr (N == 128) TKM_WGMMA(128, 64, 64, 65, 66);
   if constexpr (N == 256) TKM_WGMMA(256, 128, 128, 129, 130);
 }
