@@ -181,8 +181,10 @@ struct PieceRest {
         if (C.problem.columns() % 2 == 0) {
           if (count > 0) load_floats<2>(args.residual + at(place, half), residual[half]);
         } else {
-          for (int c = 0; c < count; ++c)
-            residual[half][c] = to_float(args.residual[at(place, half) + c]);
+#pragma unroll
+          for (int c = 0; c < 2; ++c) {
+            if (c < count) residual[half][c] = to_float(args.residual[at(place, half) + c]);
+          }
         }
       }
     }
@@ -204,7 +206,10 @@ struct PieceRest {
       if (C.problem.columns() % 2 == 0) {
         if (count > 0) store_floats<2>(y, args.y + at(place, half));
       } else {
-        for (int c = 0; c < count; ++c) store_floats<1>(&y[c], args.y + at(place, half) + c);
+#pragma unroll
+        for (int c = 0; c < 2; ++c) {
+          if (c < count) store_floats<1>(&y[c], args.y + at(place, half) + c);
+        }
       }
     }
   }
