@@ -132,6 +132,9 @@ void add_bench_serve(CLI::App& bench) {
   verb->add_option("--vocab", o.vocab, "Prompts are random token ids below this, instead of words")
       ->capture_default_str();
   verb->add_option("--temperature", o.temperature, "Of the sampling")->capture_default_str();
+  verb->add_option("--extra-body",
+                   o.extra_body,
+                   "Fields of every request as a JSON object, such as '{\"logprobs\": 1}'");
   verb->add_flag("--stop-at-eos",
                  flags->stop_at_eos,
                  "Let the model end its answers (otherwise ignore_eos is sent)");

@@ -72,8 +72,13 @@ std::string malformed_body(uint64_t seed, const std::string& model) {
 
 class Run {
  public:
-  Run(const LoadOptions& options, Url url, Workload workload, const base::Progress& progress)
+  Run(const LoadOptions& options,
+      Json extra_body,
+      Url url,
+      Workload workload,
+      const base::Progress& progress)
       : options_(options),
+        extra_body_(std::move(extra_body)),
         url_(std::move(url)),
         workload_(std::move(workload)),
         progress_(progress),
@@ -183,6 +188,7 @@ class Run {
       body["prompt"] = prompt_ids(planned, prefix, options_.vocab);
     else
       body["prompt"] = prompt_words(planned, prefix);
+    body.update(extra_body_);
     out.body = body.dump();
     return out;
   }
@@ -239,6 +245,7 @@ class Run {
   }
 
   const LoadOptions& options_;
+  const Json extra_body_;
   const Url url_;
   Workload workload_;
   const base::Progress& progress_;
@@ -281,9 +288,15 @@ Result<LoadReport> run_load(const LoadOptions& options, const base::Progress& pr
         "timeout {} and duration {} must be positive", options.timeout, options.duration));
   if (options.workload.requests == 0 && options.duration == 0 && options.workload.trace.empty())
     return base::invalid("neither a number of requests nor a duration is given");
+  Json extra_body = Json::object();
+  if (!options.extra_body.empty()) {
+    TKM_ASSIGN(extra_body, base::parse_json(options.extra_body, "extra_body"));
+    if (!extra_body.is_object())
+      return base::invalid("extra_body is " + options.extra_body + ", must be a JSON object");
+  }
   TKM_ASSIGN(Url url, parse_url(options.url));
   TKM_ASSIGN(Workload workload, Workload::make(options.workload));
-  return Run(options, std::move(url), std::move(workload), progress).run();
+  return Run(options, std::move(extra_body), std::move(url), std::move(workload), progress).run();
 }
 
 }  // namespace tokamak::cli

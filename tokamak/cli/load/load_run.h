@@ -20,6 +20,7 @@ struct LoadOptions {
   int64_t vocab = 0;         ///< Prompts are token ids below this; 0: words.
   bool ignore_eos = true;  ///< Answers have their full length. An extension that vLLM and we know.
   double temperature = 0;
+  std::string extra_body;  ///< A JSON object whose fields are put into every request, over ours.
   double goodput_ttft_ms = 0, goodput_tpot_ms = 0;  ///< 0: not asked.
 };
 

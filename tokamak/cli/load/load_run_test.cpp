@@ -160,6 +160,24 @@ TEST(LoadRun, malformed_requests_must_be_refused_and_clients_go_away) {
   EXPECT_EQ(report.completed + report.refused + report.disconnected, 200);
 }
 
+TEST(LoadRun, puts_extra_fields_into_every_request) {
+  std::atomic<int> extended{0};
+  CannedServer server([&](const std::string& request) {
+    if (request.starts_with("GET /v1/models")) return models();
+    extended += request.find("\"presence_penalty\":0.5") != std::string::npos &&
+                request.find("\"max_tokens\":7,") != std::string::npos;
+    return stream();
+  });
+  LoadOptions some = options(server, 5);
+  some.extra_body = R"({"presence_penalty": 0.5, "max_tokens": 7})";
+  EXPECT_EQ(run_load(some, {}).value().completed, 5);
+  EXPECT_EQ(extended, 5);
+  some.extra_body = "[1]";
+  EXPECT_EQ(run_load(some, {}).error().message, "extra_body is [1], must be a JSON object");
+  some.extra_body = "{";
+  EXPECT_FALSE(run_load(some, {}).ok());
+}
+
 TEST(LoadRun, says_what_is_wrong_with_the_url_or_the_server) {
   auto error = [](std::string url) {
     return run_load({.url = std::move(url)}, {}).error().message;
