@@ -184,10 +184,12 @@ class Run {
                  {"stream_options", {{"include_usage", true}}}};
     if (options_.ignore_eos) body["ignore_eos"] = true;
     int64_t prefix = options_.workload.shared_prefix;
-    if (options_.vocab)
+    if (options_.vocab) {
       body["prompt"] = prompt_ids(planned, prefix, options_.vocab);
-    else
+      body["return_token_ids"] = true;  // Events come without a tokenizer, too.
+    } else {
       body["prompt"] = prompt_words(planned, prefix);
+    }
     body.update(extra_body_);
     out.body = body.dump();
     return out;

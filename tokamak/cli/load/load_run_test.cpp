@@ -160,6 +160,21 @@ TEST(LoadRun, malformed_requests_must_be_refused_and_clients_go_away) {
   EXPECT_EQ(report.completed + report.refused + report.disconnected, 200);
 }
 
+TEST(LoadRun, prompts_of_ids_ask_for_ids) {
+  std::atomic<int> asked{0};
+  CannedServer server([&](const std::string& request) {
+    if (request.starts_with("GET /v1/models")) return models();
+    asked += request.find("\"return_token_ids\":true") != std::string::npos;
+    return stream();
+  });
+  LoadOptions some = options(server, 3);
+  run_load(some, {}).value();
+  EXPECT_EQ(asked, 0);
+  some.vocab = 100;
+  run_load(some, {}).value();
+  EXPECT_EQ(asked, 3);
+}
+
 TEST(LoadRun, puts_extra_fields_into_every_request) {
   std::atomic<int> extended{0};
   CannedServer server([&](const std::string& request) {
