@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // matmul_cuda_cluster: up to 128 tokens on Hopper, at the speed of memory. Any number is right.
 #include "tokamak/kernels/cuda/gemm/normed_problem.h"
+#include "tokamak/kernels/cuda/gemm/wgmma_problem.h"
 #include "tokamak/kernels/cuda/tactics.h"
 
 namespace tokamak::kernels::cuda {
 namespace {
 
-constexpr int64_t kStepColumns = 64, kMaxTokens = 128, kMaxOutputs = 256, kMaxStages = 24;
+constexpr int64_t kMaxTokens = 128, kMaxOutputs = 256, kMaxStages = 24;
 /// All there is, and beside which an attention's block finds room.
 constexpr int64_t kSharedBytes[] = {227 << 10, 152 << 10};
 constexpr size_t kMaxChoices = 5;
@@ -57,11 +58,6 @@ struct ClusterConfig {
   }
 };
 
-bool claims(const MatMulProblem& p, const device::cuda::DeviceInfo& info) {
-  return info.compute_capability == 90 && p.streams() && p.depth % 8 == 0 &&
-         (!p.op.gated || p.columns() % 8 == 0);
-}
-
 class ClusterMatMul : public Kernel {
  public:
   ClusterMatMul(device::Device& device, const MatMulProblem& problem, const ClusterConfig& config)
@@ -87,11 +83,8 @@ class ClusterMatMul : public Kernel {
     int64_t tokens = launch.inputs[0].rows();
     if (tokens == 0) return;
     MatMulArgs args = matmul_args(problem_, launch, 0, tokens);
-    auto w_map = device_.tensor_map(weight_map(args.w));
-    auto x_map = device_.tensor_map({.data = args.x,
-                                     .shape = {problem_.depth, tokens},
-                                     .strides = {problem_.depth * 2},
-                                     .box = {kStepColumns, config_.tile}});
+    auto w_map = device_.tensor_map(weight_map(problem_, args.w, config_.outputs));
+    auto x_map = device_.tensor_map(token_map(problem_, args.x, tokens, config_.tile));
     TKM_CHECK(w_map.ok(), "matmul_cuda_cluster: {}", w_map.error().text());
     TKM_CHECK(x_map.ok(), "matmul_cuda_cluster: {}", x_map.error().text());
     int64_t tiles = ceil_div(problem_.outputs, config_.outputs) * ceil_div(tokens, config_.tile);
@@ -105,22 +98,6 @@ class ClusterMatMul : public Kernel {
             .shared_bytes = grid_size(config_.shared_bytes()),
             .cluster = {grid_size(config_.blocks)},
             .dependent = true};
-  }
-
-  /// Of w: boxes of a tile's rows; if gated, rows by group of 8, half, place in the group, so that
-  /// gate and up rows take turns.
-  device::cuda::TensorMapDesc weight_map(const void* w) const {
-    int64_t depth = problem_.depth, row = depth * 2;
-    if (!problem_.op.gated) {
-      return {.data = w,
-              .shape = {depth, problem_.outputs},
-              .strides = {row},
-              .box = {kStepColumns, config_.outputs}};
-    }
-    return {.data = w,
-            .shape = {depth, 8, 2, problem_.columns() / 8},
-            .strides = {row, problem_.columns() * row, 8 * row},
-            .box = {kStepColumns, 8, 2, config_.outputs / 16}};
   }
 
   CudaDevice& device_;
@@ -175,7 +152,7 @@ const Tactic& matmul_cuda_cluster() {
             const auto& info = device::cuda::cuda_device(device).info();
             std::vector<Json> out;
             auto problem = matmul_problem(desc);
-            if (!problem || !claims(*problem, info) || tokens > kMaxTokens) return out;
+            if (!problem || !takes_wgmma(*problem, info) || tokens > kMaxTokens) return out;
             if (takes_stream(desc, tokens, device)) return out;
             for (const ClusterConfig& config : choices(*problem, tokens, info))
               out.push_back(base::fields_to_json(config, /*all=*/true));
@@ -185,7 +162,7 @@ const Tactic& matmul_cuda_cluster() {
         TKM_ASSIGN(auto config, base::fields_from_json<ClusterConfig>(json));
         auto problem = matmul_problem(desc);
         const auto& info = device::cuda::cuda_device(device).info();
-        if (!problem || !claims(*problem, info) || !config.valid(*problem, info))
+        if (!problem || !takes_wgmma(*problem, info) || !config.valid(*problem, info))
           return base::invalid("matmul_cuda_cluster: no such config: " + json.dump());
         auto kernel = std::make_unique<ClusterMatMul>(device, *problem, config);
         TKM_RETURN_IF_ERROR(kernel->load());

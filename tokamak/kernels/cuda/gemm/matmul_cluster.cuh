@@ -22,13 +22,10 @@
 // 128; blocks is 1, 2, 4 or 8 and at most the stages of K.
 #pragma once
 
-#include "gemm/epilogue.cuh"
+#include "gemm/wgmma_tile.cuh"
 #include "tile/cluster.cuh"
-#include "tile/wgmma.cuh"
 
 namespace tkm {
-
-constexpr int kStepColumns = 64;
 
 struct ClusterConfig {
   MatMulProblem problem;
@@ -99,14 +96,8 @@ TKM_DEVICE void cluster_produce(ClusterShared<C>& shared,
   auto load_weights = [&](int slot, int tile, int step) {
     Barrier* full = &shared.full[slot];
     full->arrive_and_expect(C.stage_bytes());
-    int column = step * kStepColumns;
-    if constexpr (C.problem.gated) {
-      int group = work.output_tile(tile) * (C.outputs / 16);
-      tensor_load(shared.weights[slot], w_map, column, 0, 0, group, full, w_policy);
-    } else {
-      int row = work.output_tile(tile) * C.outputs;
-      tensor_load(shared.weights[slot], w_map, column, row, full, w_policy);
-    }
+    load_weight_rows<C.problem, C.outputs>(
+        shared.weights[slot], w_map, work.output_tile(tile), step, full, w_policy);
   };
   int early = 0;
   for (int tile = work.first_tile; tile < work.tiles && early < C.stages;
@@ -327,14 +318,10 @@ TKM_DEVICE void cluster_consume(ClusterShared<C>& shared,
     int previous = -1;
     for (int step = work.first_step; step < work.last_step; ++step) {
       shared.full[cursor.slot].wait(cursor.parity);
-      u64 a = operand_descriptor(shared.tokens[cursor.slot] + group / 2 * 64 * kStepColumns * 2);
-      u64 b = operand_descriptor(shared.weights[cursor.slot] +
-                                 group % 2 * C.width() * kStepColumns * 2);
-      wgmma_fence();
-#pragma unroll
-      for (int k = 0; k < kStepColumns / 16; ++k)
-        wgmma<C.width()>(sums, a + k * kNextColumns, b + k * kNextColumns);
-      wgmma_commit();
+      multiply_step<C.width()>(
+          sums,
+          shared.tokens[cursor.slot] + group / 2 * 64 * kStepColumns * 2,
+          shared.weights[cursor.slot] + group % 2 * C.width() * kStepColumns * 2);
       wgmma_wait<1>();
       if (previous >= 0 && threadIdx.x % 128 == 0) shared.empty[previous].arrive();
       previous = cursor.slot;

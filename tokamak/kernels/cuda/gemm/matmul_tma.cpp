@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // matmul_cuda_tma: many tokens on Hopper's warpgroup products. Any number of tokens is right.
 #include "tokamak/kernels/cuda/gemm/normed_problem.h"
+#include "tokamak/kernels/cuda/gemm/wgmma_problem.h"
 #include "tokamak/kernels/cuda/tactics.h"
 
 namespace tokamak::kernels::cuda {
 namespace {
 
-constexpr int64_t kThreads = 384, kTileOutputs = 128, kTileDepth = 64;
+constexpr int64_t kThreads = 384, kTileOutputs = 128;
 constexpr int64_t kStreamTiles = 16;  ///< Token tiles of one launch that streams.
 
 struct TmaConfig {
@@ -17,7 +18,7 @@ struct TmaConfig {
                                              Field{"stages", &TmaConfig::stages},
                                              Field{"stream", &TmaConfig::stream}};
 
-  int64_t stage_bytes() const { return (kTileOutputs + tile) * kTileDepth * 2; }
+  int64_t stage_bytes() const { return (kTileOutputs + tile) * kStepColumns * 2; }
   /// sizeof(tkm::TmaShared).
   int64_t shared_bytes(const MatMulProblem& p) const {
     int64_t pitch = (p.op.gated ? 32 : 64) + 4, chunk = std::min<int64_t>(tile, 32);
@@ -29,11 +30,6 @@ struct TmaConfig {
     return tiled && stages >= 2 && stages <= 16 && shared_bytes(p) <= info.max_shared_bytes;
   }
 };
-
-bool claims(const MatMulProblem& p, const device::cuda::DeviceInfo& info) {
-  return info.compute_capability == 90 && p.streams() && p.depth % 8 == 0 &&
-         (!p.op.gated || p.columns() % 8 == 0);
-}
 
 class TmaMatMul : public Kernel {
  public:
@@ -67,33 +63,14 @@ class TmaMatMul : public Kernel {
   int64_t num_sms() const { return device_.info().num_sms; }
   int64_t output_tiles() const { return ceil_div(problem_.outputs, kTileOutputs); }
 
-  /// Of w: boxes of 128 rows; if gated, rows by group of 8, half, place in the group, so that gate
-  /// and up rows take turns.
-  device::cuda::TensorMapDesc weight_map(const void* w) const {
-    int64_t depth = problem_.depth, row = depth * 2;
-    if (!problem_.op.gated) {
-      return {.data = w,
-              .shape = {depth, problem_.outputs},
-              .strides = {row},
-              .box = {kTileDepth, kTileOutputs}};
-    }
-    return {.data = w,
-            .shape = {depth, 8, 2, problem_.columns() / 8},
-            .strides = {row, problem_.columns() * row, 8 * row},
-            .box = {kTileDepth, 8, 2, kTileOutputs / 16}};
-  }
-
   void run_part(const Launch& launch, int64_t first, int64_t tokens) {
     MatMulArgs args = matmul_args(problem_, launch, first, tokens);
-    auto w_map = device_.tensor_map(weight_map(args.w));
-    auto x_map = device_.tensor_map({.data = args.x,
-                                     .shape = {problem_.depth, tokens},
-                                     .strides = {problem_.depth * 2},
-                                     .box = {kTileDepth, config_.tile}});
+    auto w_map = device_.tensor_map(weight_map(problem_, args.w, kTileOutputs));
+    auto x_map = device_.tensor_map(token_map(problem_, args.x, tokens, config_.tile));
     TKM_CHECK(w_map.ok(), "matmul_cuda_tma: {}", w_map.error().text());
     TKM_CHECK(x_map.ok(), "matmul_cuda_tma: {}", x_map.error().text());
     int64_t tiles = output_tiles() * ceil_div(tokens, config_.tile),
-            steps = tiles * ceil_div(problem_.depth, kTileDepth);
+            steps = tiles * ceil_div(problem_.depth, kStepColumns);
     function_.launch({.grid = {grid_size(std::min(num_sms(), config_.stream ? steps : tiles))},
                       .block = {grid_size(kThreads)},
                       .shared_bytes = grid_size(config_.shared_bytes(problem_)),
@@ -133,7 +110,7 @@ const Tactic& matmul_cuda_tma() {
             const auto& info = device::cuda::cuda_device(device).info();
             std::vector<Json> out;
             auto problem = matmul_problem(desc);
-            if (!problem || !claims(*problem, info)) return out;
+            if (!problem || !takes_wgmma(*problem, info)) return out;
             if (takes_stream(desc, tokens, device) || takes_ring(desc, tokens, device)) return out;
             for (const TmaConfig& config : choices(tokens)) {
               if (config.valid(*problem, info))
@@ -145,7 +122,7 @@ const Tactic& matmul_cuda_tma() {
         TKM_ASSIGN(auto config, base::fields_from_json<TmaConfig>(json));
         auto problem = matmul_problem(desc);
         const auto& info = device::cuda::cuda_device(device).info();
-        if (!problem || !claims(*problem, info) || !config.valid(*problem, info))
+        if (!problem || !takes_wgmma(*problem, info) || !config.valid(*problem, info))
           return base::invalid("matmul_cuda_tma: no such config: " + json.dump());
         auto kernel = std::make_unique<TmaMatMul>(device, *problem, config);
         TKM_RETURN_IF_ERROR(kernel->load());

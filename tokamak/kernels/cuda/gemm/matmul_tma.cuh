@@ -16,12 +16,11 @@
 // = blocks; 384 threads. Limits: 8 divides K, and F if gated; tile is 16, 32, 64, 128, 256.
 #pragma once
 
-#include "gemm/epilogue.cuh"
-#include "tile/wgmma.cuh"
+#include "gemm/wgmma_tile.cuh"
 
 namespace tkm {
 
-constexpr int kTmaThreads = 384, kTileOutputs = 128, kTileDepth = 64;
+constexpr int kTmaThreads = 384, kTileOutputs = 128;
 
 struct TmaConfig {
   MatMulProblem problem;
@@ -31,8 +30,10 @@ struct TmaConfig {
   TKM_DEVICE constexpr int output_tiles() const {
     return (problem.outputs + kTileOutputs - 1) / kTileOutputs;
   }
-  TKM_DEVICE constexpr int steps() const { return (problem.depth + kTileDepth - 1) / kTileDepth; }
-  TKM_DEVICE constexpr int stage_bytes() const { return (kTileOutputs + tile) * kTileDepth * 2; }
+  TKM_DEVICE constexpr int steps() const {
+    return (problem.depth + kStepColumns - 1) / kStepColumns;
+  }
+  TKM_DEVICE constexpr int stage_bytes() const { return (kTileOutputs + tile) * kStepColumns * 2; }
   TKM_DEVICE constexpr int chunk() const { return tile < 32 ? tile : 32; }
   /// Results of a warpgroup for a token, and floats between tokens in the buffer.
   TKM_DEVICE constexpr int results() const { return problem.gated ? 32 : 64; }
@@ -41,8 +42,8 @@ struct TmaConfig {
 
 template <TmaConfig C>
 struct TmaShared {
-  u8 weights[C.stages][kTileOutputs * kTileDepth * 2];
-  u8 tokens[C.stages][C.tile * kTileDepth * 2];
+  u8 weights[C.stages][kTileOutputs * kStepColumns * 2];
+  u8 tokens[C.stages][C.tile * kStepColumns * 2];
   float transposed[2][C.chunk()][C.pitch()];
   u32 arrived[2];
   Barrier full[C.stages], empty[C.stages];
@@ -105,23 +106,8 @@ TKM_DEVICE void tma_produce(TmaShared<C>& shared,
   u64 w_policy = work.token_tiles == 1 ? once : again;
   auto load_weights = [&](int slot, int output_tile, int step) {
     shared.full[slot].arrive_and_expect(C.stage_bytes());
-    if constexpr (C.problem.gated) {
-      tensor_load(shared.weights[slot],
-                  w_map,
-                  step * kTileDepth,
-                  0,
-                  0,
-                  output_tile * (kTileOutputs / 16),
-                  &shared.full[slot],
-                  w_policy);
-    } else {
-      tensor_load(shared.weights[slot],
-                  w_map,
-                  step * kTileDepth,
-                  output_tile * kTileOutputs,
-                  &shared.full[slot],
-                  w_policy);
-    }
+    load_weight_rows<C.problem, kTileOutputs>(
+        shared.weights[slot], w_map, output_tile, step, &shared.full[slot], w_policy);
   };
   TilePart part;
   int early = 0;
@@ -145,7 +131,7 @@ TKM_DEVICE void tma_produce(TmaShared<C>& shared,
       }
       tensor_load(shared.tokens[cursor.slot],
                   x_map,
-                  step * kTileDepth,
+                  step * kStepColumns,
                   token_tile * C.tile,
                   &shared.full[cursor.slot],
                   again);
@@ -292,13 +278,9 @@ TKM_DEVICE void tma_consume(
     int previous = -1;
     for (int step = part.first_step; step < part.last_step; ++step) {
       shared.full[cursor.slot].wait(cursor.parity);
-      u64 a = operand_descriptor(shared.weights[cursor.slot] + group * 64 * kTileDepth * 2);
-      u64 b = operand_descriptor(shared.tokens[cursor.slot]);
-      wgmma_fence();
-#pragma unroll
-      for (int k = 0; k < kTileDepth / 16; ++k)
-        wgmma<C.tile>(sums, a + k * kNextColumns, b + k * kNextColumns);
-      wgmma_commit();
+      multiply_step<C.tile>(sums,
+                            shared.weights[cursor.slot] + group * 64 * kStepColumns * 2,
+                            shared.tokens[cursor.slot]);
       wgmma_wait<1>();
       if (previous >= 0 && threadIdx.x % 128 == 0) shared.empty[previous].arrive();
       previous = cursor.slot;
