@@ -27,7 +27,6 @@ constexpr Layer kLayers[] = {{"qkv", 6144, 4096},
 constexpr int64_t kTokens[] = {8, 16, 32, 64, 128};
 constexpr int64_t kColdBytes = 200 << 20;
 constexpr int kLaunches = 20;
-constexpr int64_t kSms = 132;
 
 KernelDesc desc_of(const Layer& layer) {
   op::MatMul matmul{.transposed = true, .residual = layer.residual, .gated = layer.gated};
@@ -49,32 +48,12 @@ struct Way {
   Json config;
 };
 
-/// What the tuner would try, then all else that matmul_cluster can be.
+/// What the tuner would try.
 std::vector<Way> ways_of(const Layer& layer, int64_t tokens, device::Device& device) {
   KernelDesc desc = desc_of(layer);
   std::vector<Way> out;
   for (const Tactic* tactic : {&matmul_cuda_tma(), &matmul_cuda_cluster()}) {
     for (Json& config : tactic->candidates(desc, tokens, device)) out.push_back({tactic, config});
-  }
-  if (tokens != 16 && tokens != 64) return out;
-  for (int64_t outputs = 32; outputs <= 256; outputs += layer.gated ? 32 : 16) {
-    for (int64_t blocks : {1, 2, 4, 8}) {
-      int64_t rounds = (layer.outputs + outputs * kSms / blocks - 1) / (outputs * kSms / blocks);
-      double busy = static_cast<double>(layer.outputs * blocks) /
-                    static_cast<double>(outputs * kSms * rounds);
-      if (busy < 0.8) continue;
-      for (int64_t shared : {110, 152, 190, 226}) {
-        int64_t sums = blocks > 1 ? outputs * tokens * 4 : 0,
-                stages = (shared * 1024 - 2048 - sums) / ((outputs + tokens) * 128 + 16);
-        Json config = {{"outputs", outputs},
-                       {"tile", tokens},
-                       {"stages", std::min<int64_t>(stages, 24)},
-                       {"blocks", blocks}};
-        bool known = std::any_of(
-            out.begin(), out.end(), [&](const Way& way) { return way.config == config; });
-        if (!known && stages >= 2) out.push_back({&matmul_cuda_cluster(), config});
-      }
-    }
   }
   return out;
 }
