@@ -19,6 +19,7 @@ int64_t clusters_of(int64_t blocks, const device::cuda::DeviceInfo& info) {
 }
 
 struct ClusterConfig {
+  static constexpr std::string_view kName = "matmul_cuda_cluster";
   int64_t outputs = 128;  ///< Of a tile.
   int64_t tile = 64;      ///< Tokens.
   int64_t stages = 4;
@@ -83,12 +84,9 @@ class ClusterMatMul : public Kernel {
     int64_t tokens = launch.inputs[0].rows();
     if (tokens == 0) return;
     MatMulArgs args = matmul_args(problem_, launch, 0, tokens);
-    auto w_map = device_.tensor_map(weight_map(problem_, args.w, config_.outputs));
-    auto x_map = device_.tensor_map(token_map(problem_, args.x, tokens, config_.tile));
-    TKM_CHECK(w_map.ok(), "matmul_cuda_cluster: {}", w_map.error().text());
-    TKM_CHECK(x_map.ok(), "matmul_cuda_cluster: {}", x_map.error().text());
+    OperandMaps maps(device_, problem_, args, config_.outputs, config_.tile);
     int64_t tiles = ceil_div(problem_.outputs, config_.outputs) * ceil_div(tokens, config_.tile);
-    function_.launch(shape(std::min(tiles, clusters_)), args, *w_map, *x_map);
+    function_.launch(shape(std::min(tiles, clusters_)), args, maps.w, maps.x);
   }
 
  private:
@@ -158,16 +156,7 @@ const Tactic& matmul_cuda_cluster() {
               out.push_back(base::fields_to_json(config, /*all=*/true));
             return out;
           },
-      .make = [](const KernelDesc& desc, const Json& json, device::Device& device) -> Made {
-        TKM_ASSIGN(auto config, base::fields_from_json<ClusterConfig>(json));
-        auto problem = matmul_problem(desc);
-        const auto& info = device::cuda::cuda_device(device).info();
-        if (!problem || !takes_wgmma(*problem, info) || !config.valid(*problem, info))
-          return base::invalid("matmul_cuda_cluster: no such config: " + json.dump());
-        auto kernel = std::make_unique<ClusterMatMul>(device, *problem, config);
-        TKM_RETURN_IF_ERROR(kernel->load());
-        return std::unique_ptr<Kernel>(std::move(kernel));
-      }};
+      .make = make_wgmma<ClusterConfig, ClusterMatMul>};
   return tactic;
 }
 

@@ -11,6 +11,7 @@ constexpr int64_t kThreads = 384, kTileOutputs = 128;
 constexpr int64_t kStreamTiles = 16;  ///< Token tiles of one launch that streams.
 
 struct TmaConfig {
+  static constexpr std::string_view kName = "matmul_cuda_tma";
   int64_t tile = 64;  ///< Tokens.
   int64_t stages = 4;
   bool stream = true;  ///< Equal runs of steps a block instead of whole tiles.
@@ -65,10 +66,7 @@ class TmaMatMul : public Kernel {
 
   void run_part(const Launch& launch, int64_t first, int64_t tokens) {
     MatMulArgs args = matmul_args(problem_, launch, first, tokens);
-    auto w_map = device_.tensor_map(weight_map(problem_, args.w, kTileOutputs));
-    auto x_map = device_.tensor_map(token_map(problem_, args.x, tokens, config_.tile));
-    TKM_CHECK(w_map.ok(), "matmul_cuda_tma: {}", w_map.error().text());
-    TKM_CHECK(x_map.ok(), "matmul_cuda_tma: {}", x_map.error().text());
+    OperandMaps maps(device_, problem_, args, kTileOutputs, config_.tile);
     int64_t tiles = output_tiles() * ceil_div(tokens, config_.tile),
             steps = tiles * ceil_div(problem_.depth, kStepColumns);
     function_.launch({.grid = {grid_size(std::min(num_sms(), config_.stream ? steps : tiles))},
@@ -76,8 +74,8 @@ class TmaMatMul : public Kernel {
                       .shared_bytes = grid_size(config_.shared_bytes(problem_)),
                       .dependent = true},
                      args,
-                     *w_map,
-                     *x_map,
+                     maps.w,
+                     maps.x,
                      launch.workspace,
                      counters_.data());
   }
@@ -118,16 +116,7 @@ const Tactic& matmul_cuda_tma() {
             }
             return out;
           },
-      .make = [](const KernelDesc& desc, const Json& json, device::Device& device) -> Made {
-        TKM_ASSIGN(auto config, base::fields_from_json<TmaConfig>(json));
-        auto problem = matmul_problem(desc);
-        const auto& info = device::cuda::cuda_device(device).info();
-        if (!problem || !takes_wgmma(*problem, info) || !config.valid(*problem, info))
-          return base::invalid("matmul_cuda_tma: no such config: " + json.dump());
-        auto kernel = std::make_unique<TmaMatMul>(device, *problem, config);
-        TKM_RETURN_IF_ERROR(kernel->load());
-        return std::unique_ptr<Kernel>(std::move(kernel));
-      }};
+      .make = make_wgmma<TmaConfig, TmaMatMul>};
   return tactic;
 }
 
