@@ -28,6 +28,7 @@ struct ClusterConfig {
                                              Field{"tile", &ClusterConfig::tile},
                                              Field{"stages", &ClusterConfig::stages},
                                              Field{"blocks", &ClusterConfig::blocks}};
+  bool operator==(const ClusterConfig&) const = default;
 
   int64_t stage_bytes() const { return (outputs + tile) * kStepColumns * 2; }
   int64_t sums_bytes() const { return blocks > 1 ? outputs * round_up(tile, 16) * 4 : 16; }
@@ -136,7 +137,13 @@ std::vector<ClusterConfig> choices(const MatMulProblem& p,
     return c.guess(p, info) > kFarBehind * best;
   });
   out.resize(std::min(out.size(), kMaxChoices));
-  return out;
+  // Narrow tiles may come out alike for both sizes of memory, or both numbers of rounds.
+  std::vector<ClusterConfig> distinct;
+  for (const ClusterConfig& config : out) {
+    if (std::find(distinct.begin(), distinct.end(), config) == distinct.end())
+      distinct.push_back(config);
+  }
+  return distinct;
 }
 
 }  // namespace
