@@ -8,6 +8,7 @@
 #include <benchmark/benchmark.h>
 
 #include "tokamak/kernels/cuda/attention/attend_kernels.h"
+#include "tokamak/kernels/cuda/bench_difference.h"
 #include "tokamak/kernels/cuda/fill/fill_random.h"
 #include "tokamak/kernels/cuda/tactics.h"
 #include "tokamak/op/attention.h"
@@ -129,17 +130,6 @@ struct Step {
   device::Memory cache, q, y, first_rows, all_contexts, page_table;
   DeviceBatch batch;
 };
-
-double difference(const std::vector<float>& reference, const std::vector<float>& y) {
-  double largest = 0, size = 0;
-  for (size_t i = 0; i < y.size(); ++i) {
-    double d = std::abs(static_cast<double>(y[i]) - reference[i]);
-    if (!std::isfinite(d)) return std::numeric_limits<double>::infinity();
-    largest = std::max(largest, d);
-    size = std::max(size, std::abs(static_cast<double>(reference[i])));
-  }
-  return largest / size;
-}
 
 /// Those of the tactic that differ in what runs prompts, then for some shapes all else that
 /// attend_wgmma can be.

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The products of a decode step of Llama-3-8B on a GPU, every way there is for some dozens of
-// tokens: launches captured one after the other, weights rotated past the cache. `differs` is the
-// largest difference from the first one's result, against the largest value there.
-#include <cmath>
+// The products of a decode step of Llama-3-8B on a GPU, every way the tuner tries for up to
+// 128 tokens: launches captured one after the other, weights rotated past the cache. `differs` is
+// the largest difference from the first one's result, against the largest value there.
 #include <map>
 
 #include <benchmark/benchmark.h>
 
+#include "tokamak/kernels/cuda/bench_difference.h"
 #include "tokamak/kernels/cuda/fill/fill_random.h"
 #include "tokamak/kernels/cuda/gemm/matmul_problem.h"
 #include "tokamak/kernels/cuda/tactics.h"
@@ -125,24 +125,13 @@ struct Step {
   TensorView y;
 };
 
-double difference(const std::vector<float>& reference, const std::vector<float>& y) {
-  double largest = 0, size = 0;
-  for (size_t i = 0; i < y.size(); ++i) {
-    double d = std::abs(static_cast<double>(y[i]) - reference[i]);
-    if (!std::isfinite(d)) return std::numeric_limits<double>::infinity();
-    largest = std::max(largest, d);
-    size = std::max(size, std::abs(static_cast<double>(reference[i])));
-  }
-  return largest / size;
-}
-
 void bench_decode(benchmark::State& state, const Layer& layer, int64_t tokens, size_t index) {
   device::Device* device = gpu();
   if (!device) return state.SkipWithError("no GPU");
   Way way = ways_of(layer, tokens, *device).at(index);
   state.SetLabel(std::string(way.tactic->name) + way.config.dump());
   auto kernel = way.tactic->make(desc_of(layer), way.config, *device);
-  if (!kernel.ok()) return state.SkipWithError("no such kernel");
+  if (!kernel.ok()) return state.SkipWithError(kernel.error().text().c_str());
   static std::map<std::string, std::unique_ptr<Step>> steps;
   static std::map<std::string, std::vector<float>> first_results;
   std::string name = fmt::format("{}/{}", layer.name, tokens);
