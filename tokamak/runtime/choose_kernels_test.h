@@ -339,4 +339,14 @@ inline ChooseCase broken_case(int64_t vocab, std::mt19937& random) {
   return out;
 }
 
+/// Of broken_case(): what the kernels decide of it and what they leave.
+inline void expect_broken_choices(const ChooseCase& asked, const Choices& got) {
+  ChooseCounts counts;
+  expect_choices(asked, got, counts);
+  EXPECT_EQ(got.tokens[10], kUndecided) << "top_k beyond what a block of threads bounds";
+  EXPECT_EQ(got.scores[5].count, -1) << "too many tie";
+  EXPECT_EQ(got.tokens[6], asked.vocab - 1);
+  EXPECT_EQ(got.tokens[9], 3) << "0 and -0 tie";
+}
+
 }  // namespace tokamak::runtime
