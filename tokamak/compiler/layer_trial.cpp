@@ -43,7 +43,7 @@ Result<void> LayerTrial::add_kernels(
     TKM_CHECK(!finalists[p].empty(), "no finalist of {}", descs[p]->op.name());
     for (const kernels::Candidate& candidate : finalists[p]) wanted.emplace_back(p, &candidate);
   }
-  auto made = make_kernels(*device_, std::ssize(wanted), [&](int64_t n) {
+  auto made = kernels::make_kernels(*device_, std::ssize(wanted), [&](int64_t n) {
     auto [p, candidate] = wanted[static_cast<size_t>(n)];
     return candidate->tactic->make(*descs[p], candidate->config, *device_);
   });

@@ -55,21 +55,6 @@ Result<device::Memory> random_memory(device::Device& device, DType dtype, int64_
 
 }  // namespace
 
-std::vector<MadeKernel> make_kernels(
-    device::Device& device,
-    int64_t count,
-    const std::function<Result<std::unique_ptr<kernels::Kernel>>(int64_t)>& make) {
-  std::vector<MadeKernel> out(static_cast<size_t>(count));
-  auto make_one = [&](int64_t n, int) { out[static_cast<size_t>(n)] = make(n); };
-  // Kernels of a GPU are compiled when they are made.
-  if (device.host_accessible()) {
-    for (int64_t n = 0; n < count; ++n) make_one(n, 0);
-  } else {
-    device.pool().parallel_for(count, make_one);
-  }
-  return out;
-}
-
 bool TrialBatch::decodes(int64_t tokens, const device::Device& device) {
   return tokens <= (device.host_accessible() ? kMaxHostDecodes : kMaxDecodes);
 }

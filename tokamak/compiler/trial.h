@@ -3,21 +3,11 @@
 // cache, and several copies of what a step streams, so that no run finds it in a cache.
 #pragma once
 
-#include <functional>
-#include <optional>
 #include <vector>
 
 #include "tokamak/kernels/kernel.h"
 
 namespace tokamak::compiler {
-
-/// Made or failed.
-using MadeKernel = std::optional<Result<std::unique_ptr<kernels::Kernel>>>;
-/// make(0) to make(count - 1), side by side where making compiles.
-std::vector<MadeKernel> make_kernels(
-    device::Device& device,
-    int64_t count,
-    const std::function<Result<std::unique_ptr<kernels::Kernel>>(int64_t)>& make);
 
 /// A batch for an op that attends. Steps of few rows decode: one row of each sequence, which sees
 /// kContext tokens. Larger ones hold one prompt.

@@ -128,7 +128,7 @@ void Tuner::prepare(std::span<const TunerQuestion> questions) {
   struct Wanted {
     const kernels::KernelDesc* desc;
     const kernels::Candidate* candidate;
-    MadeKernel* kernel;
+    kernels::MadeKernel* kernel;
   };
   std::vector<Wanted> wanted;
   for (const TunerQuestion& question : questions) {
@@ -139,10 +139,11 @@ void Tuner::prepare(std::span<const TunerQuestion> questions) {
       if (is_new) wanted.push_back({question.desc, &candidate, &it->second});
     }
   }
-  std::vector<MadeKernel> made = make_kernels(device_, std::ssize(wanted), [&](int64_t n) {
-    const Wanted& one = wanted[static_cast<size_t>(n)];
-    return one.candidate->tactic->make(*one.desc, one.candidate->config, device_);
-  });
+  std::vector<kernels::MadeKernel> made =
+      kernels::make_kernels(device_, std::ssize(wanted), [&](int64_t n) {
+        const Wanted& one = wanted[static_cast<size_t>(n)];
+        return one.candidate->tactic->make(*one.desc, one.candidate->config, device_);
+      });
   for (size_t n = 0; n < wanted.size(); ++n) *wanted[n].kernel = std::move(made[n]);
 }
 

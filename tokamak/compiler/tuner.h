@@ -73,7 +73,7 @@ class Tuner {
   std::filesystem::path cache_file_;
   bool measure_, asks_layers_;
   std::map<std::string, double> cache_;
-  std::map<std::string, MadeKernel> made_;  ///< By desc and candidate.
+  std::map<std::string, kernels::MadeKernel> made_;  ///< By desc and candidate.
   int64_t num_timed_ = 0, num_from_cache_ = 0;
 };
 

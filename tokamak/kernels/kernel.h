@@ -3,7 +3,9 @@
 // candidate configurations; what was chosen becomes a Kernel, which runs many steps.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -103,5 +105,13 @@ struct Candidate {
 Result<std::vector<Candidate>> candidates(const KernelDesc& desc,
                                           int64_t tokens,
                                           const device::Device& device);
+
+/// Made or failed.
+using MadeKernel = std::optional<Result<std::unique_ptr<Kernel>>>;
+/// make(0) to make(count - 1), side by side where making compiles.
+std::vector<MadeKernel> make_kernels(
+    device::Device& device,
+    int64_t count,
+    const std::function<Result<std::unique_ptr<Kernel>>(int64_t)>& make);
 
 }  // namespace tokamak::kernels

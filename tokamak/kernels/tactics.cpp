@@ -112,4 +112,19 @@ Result<std::vector<Candidate>> candidates(const KernelDesc& desc,
                                        base::enum_name(device.target())));
 }
 
+std::vector<MadeKernel> make_kernels(
+    device::Device& device,
+    int64_t count,
+    const std::function<Result<std::unique_ptr<Kernel>>(int64_t)>& make) {
+  std::vector<MadeKernel> out(static_cast<size_t>(count));
+  auto make_one = [&](int64_t n, int) { out[static_cast<size_t>(n)] = make(n); };
+  // Kernels of a GPU are compiled when they are made.
+  if (device.host_accessible()) {
+    for (int64_t n = 0; n < count; ++n) make_one(n, 0);
+  } else {
+    device.pool().parallel_for(count, make_one);
+  }
+  return out;
+}
+
 }  // namespace tokamak::kernels

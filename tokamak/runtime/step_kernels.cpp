@@ -94,29 +94,6 @@ struct WantedKernel {
   const engine::PlanStep* step;
   const engine::PlanChoice* choice;
 };
-using MadeKernel = Result<std::shared_ptr<kernels::Kernel>>;
-
-std::vector<MadeKernel> make_all(const engine::Plan& plan,
-                                 const std::vector<WantedKernel>& wanted,
-                                 device::Device& device) {
-  std::vector<MadeKernel> made(wanted.size(), std::shared_ptr<kernels::Kernel>());
-  auto make = [&](int64_t i, int) {
-    const auto& [step, choice] = wanted[static_cast<size_t>(i)];
-    MadeKernel& out = made[static_cast<size_t>(i)];
-    auto kernel = make_kernel(plan, *step, *choice, device);
-    if (kernel.ok())
-      out = std::shared_ptr<kernels::Kernel>(*std::move(kernel));
-    else
-      out = kernel.error();
-  };
-  // Kernels of a GPU are compiled when they are made, so that they are made side by side.
-  if (device.host_accessible()) {
-    for (int64_t i = 0; i < std::ssize(wanted); ++i) make(i, 0);
-  } else {
-    device.pool().parallel_for(std::ssize(wanted), make);
-  }
-  return made;
-}
 
 }  // namespace
 
@@ -135,13 +112,20 @@ Result<std::vector<StepKernels>> make_kernels(const engine::Engine& engine,
       places.push_back(it->second);
     }
   }
-  std::vector<MadeKernel> made = make_all(plan, wanted, device);
+  auto made = kernels::make_kernels(device, std::ssize(wanted), [&](int64_t i) {
+    const auto& [step, choice] = wanted[static_cast<size_t>(i)];
+    return make_kernel(plan, *step, *choice, device);
+  });
+  std::vector<std::shared_ptr<kernels::Kernel>> shared;
+  for (kernels::MadeKernel& one : made) {
+    TKM_ASSIGN(std::unique_ptr<kernels::Kernel> kernel, *std::move(one));
+    shared.push_back(std::move(kernel));
+  }
   std::vector<StepKernels> out(plan.steps.size());
   auto place = places.begin();
   for (size_t s = 0; s < plan.steps.size(); ++s) {
     for (const engine::PlanChoice& choice : plan.steps[s].choices) {
-      TKM_ASSIGN(std::shared_ptr<kernels::Kernel> kernel, made[*place++]);
-      out[s].add(choice.max_tokens, std::move(kernel));
+      out[s].add(choice.max_tokens, shared[*place++]);
     }
   }
   return out;
