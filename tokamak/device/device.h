@@ -98,6 +98,9 @@ class Device {
   /// Waits until everything is done. Errors: the first failure since the last call; device, where
   /// the device is lost for this process.
   virtual Result<void> synchronize() = 0;
+  /// The kernel that went to work last, for people who ask why a device does not come back; empty
+  /// where nobody knows. Any thread, also while others wait for the device; returns within a second.
+  virtual std::string last_kernel() { return {}; }
   /// Outlived by the device.
   virtual Result<std::unique_ptr<Event>> make_event() = 0;
   /// Records what `work` calls, without running it; null on targets where launching again costs as

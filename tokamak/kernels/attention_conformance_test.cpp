@@ -159,6 +159,25 @@ TEST(AttentionConformance, PromptsOfManyTiles) {
   }
 }
 
+// Half of each tile of 128 packed rows is empty, or its halves see different pages: warpgroups pass
+// over blocks that others multiply.
+TEST(AttentionConformance, FewRowsOfManySequences) {
+  for (int64_t head_dim : {64, 128, 256}) {
+    for (int64_t window : {0, 40, 100}) {
+      op::AttentionSettings settings{.num_heads = 8,
+                                     .num_kv_heads = 2,
+                                     .head_dim = head_dim,
+                                     .window = window,
+                                     .softcap = head_dim == 256 ? 50.0f : 0.0f};
+      for (int32_t rows : {2, 16, 32}) {
+        Sequences sequences;
+        for (int32_t s = 0; s < 80; ++s) sequences.push_back({rows, 37 * s % 300});
+        check_both(settings, DType::kBF16, sequences);
+      }
+    }
+  }
+}
+
 TEST(AttentionConformance, PromptsWithWindowsAndSoftcaps) {
   for (int64_t head_dim : {64, 128, 256}) {
     for (int64_t window : {0, 1, 5, 64, 65, 100, 128, 130, 1000}) {

@@ -9,18 +9,25 @@
 //
 // TOKAMAK_CONFORMANCE_TARGETS=cpu|cuda|compile keeps to one target; compile builds what the cuda
 // cases would run and runs nothing, on machines without a GPU. TOKAMAK_CONFORMANCE_SHARD=3/16 takes
-// each sixteenth case, for many processes beside each other.
+// each sixteenth case, for many processes beside each other. TOKAMAK_CONFORMANCE_DELAYS=2000 holds
+// a warp of each block up at every barrier of a cuda kernel, for so many nanoseconds: races and
+// waits for ever, which else need a million launches, show at once. A case that does not come back
+// ends the program and says which it was.
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
+#include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <limits>
+#include <mutex>
 #include <random>
 #include <set>
+#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -136,6 +143,33 @@ class DeviceCopies {
   };
   device::Device& device_;
   std::vector<Copy> copies_;
+};
+
+/// Ends the program, with `what` it waited for, unless it is destroyed in time: nothing else ends a
+/// kernel that waits for ever.
+class Watchdog {
+ public:
+  explicit Watchdog(std::string what)
+      : thread_([this, what = std::move(what)] {
+          std::unique_lock lock(mutex_);
+          if (ended_.wait_for(lock, std::chrono::seconds(60), [this] { return done_; })) return;
+          fprintf(stderr, "HANGS: %s\n", what.c_str());
+          std::_Exit(3);
+        }) {}
+  ~Watchdog() {
+    {
+      std::lock_guard lock(mutex_);
+      done_ = true;
+    }
+    ended_.notify_one();
+    thread_.join();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable ended_;
+  bool done_ = false;
+  std::thread thread_;
 };
 
 /// The batch of a case in the memory of a device.
@@ -367,8 +401,10 @@ class CaseRunner {
       if (opened.ok()) out[static_cast<size_t>(target)] = *opened;
       EXPECT_TRUE(opened.ok() || only.empty()) << opened.error().text();
     }
-    if (only == "compile")
-      out[static_cast<size_t>(Target::kCuda)] = device::cuda::CudaDevice::compile_only({}, 1);
+    auto& gpu = out[static_cast<size_t>(Target::kCuda)];
+    if (only == "compile") gpu = device::cuda::CudaDevice::compile_only({}, 1);
+    if (const char* delay = std::getenv("TOKAMAK_CONFORMANCE_DELAYS"); delay && gpu)
+      device::cuda::cuda_device(*gpu).add_test_option(fmt::format("-DTKM_PLANT_DELAYS={}", delay));
     return out;
   }
   static bool compiles_only(const device::Device& device) {
@@ -506,12 +542,15 @@ class CaseRunner {
       batch = {case_.cache->sequences(), std::span(&layer, 1)};
       device_batch.emplace(copies, batch.sequences);
     }
+    std::optional<Watchdog> watchdog;
+    if (!device.host_accessible()) watchdog.emplace(what);
     kernel.run({.inputs = inputs,
                 .outputs = outputs,
                 .batch = &batch,
                 .device_batch = device_batch ? &device_batch->batch() : nullptr,
                 .workspace = copies.place(workspace)});
     auto done = copies.fetch();
+    watchdog.reset();
     EXPECT_TRUE(done.ok()) << what << ": " << done.error().text();
     EXPECT_TRUE(workspace.bands_intact()) << what << ": wrote around the workspace";
     std::vector<std::vector<std::byte>> results;

@@ -25,11 +25,11 @@ using FunctionHandle = struct FunctionTag*;
 
 using Status = int;  ///< CUresult
 inline constexpr Status kSuccess = 0, kOutOfMemory = 2, kNotInitialized = 3, kDeinitialized = 4,
-                        kDeviceUnavailable = 46, kNoDevice = 100, kEccUncorrectable = 214,
-                        kNvlinkUncorrectable = 220, kContained = 226, kIllegalAddress = 700,
-                        kLaunchTimeout = 702, kContextIsDestroyed = 709, kAssert = 710,
-                        kHardwareStackError = 714, kInvalidPc = 718, kLaunchFailed = 719,
-                        kExternalDevice = 911, kUnknown = 999;
+                        kNotReady = 600, kDeviceUnavailable = 46, kNoDevice = 100,
+                        kEccUncorrectable = 214, kNvlinkUncorrectable = 220, kContained = 226,
+                        kIllegalAddress = 700, kLaunchTimeout = 702, kContextIsDestroyed = 709,
+                        kAssert = 710, kHardwareStackError = 714, kInvalidPc = 718,
+                        kLaunchFailed = 719, kExternalDevice = 911, kUnknown = 999;
 
 /// CUdevice_attribute
 enum DeviceAttribute {
@@ -113,6 +113,7 @@ inline constexpr int kTensorMapFloat32 = 7, kTensorMapBfloat16 = 9, kTensorMapUi
   CALL(cuStreamCreate, (Stream * stream, unsigned flags))                                         \
   CALL(cuStreamDestroy_v2, (Stream stream))                                                       \
   CALL(cuStreamSynchronize, (Stream stream))                                                      \
+  CALL(cuStreamQuery, (Stream stream))                                                            \
   CALL(cuStreamBeginCapture_v2, (Stream stream, int mode))                                        \
   CALL(cuStreamEndCapture, (Stream stream, Graph * graph))                                        \
   CALL(cuGraphInstantiateWithFlags, (GraphExec * exec, Graph graph, unsigned long long flags))    \
@@ -136,6 +137,8 @@ inline constexpr int kTensorMapFloat32 = 7, kTensorMapBfloat16 = 9, kTensorMapUi
         unsigned num_library_options))                                                            \
   CALL(cuLibraryUnload, (LibraryHandle library))                                                  \
   CALL(cuLibraryGetKernel, (KernelHandle * kernel, LibraryHandle library, const char* name))      \
+  CALL(cuLibraryGetGlobal,                                                                        \
+       (DevicePointer * pointer, size_t * bytes, LibraryHandle library, const char* name))        \
   CALL(cuKernelGetFunction, (FunctionHandle * function, KernelHandle kernel))                     \
   CALL(cuFuncGetAttribute, (int* value, int attribute, FunctionHandle function))                  \
   CALL(cuFuncSetAttribute, (FunctionHandle function, int attribute, int value))                   \

@@ -116,7 +116,10 @@ class CudaDevice : public Device {
   /// Loads machine code that was offered for the source, else compiles it (or takes it from the
   /// cache). The same source is loaded once; who asks for it meanwhile waits. Any thread, also
   /// several at a time. Errors: those of compile(), device, out_of_memory.
-  Result<Module> load(const KernelSource& source);
+  Result<Module> load(KernelSource source);
+  /// For tests: an option for everything that is compiled from here on. Registers that it costs may
+  /// go to memory.
+  void add_test_option(std::string option) { test_options_.push_back(std::move(option)); }
   /// Sources for which nothing was offered, so that load() asked compile().
   int64_t num_compiled() const { return num_compiled_; }
   Result<abi::TensorMap> tensor_map(const TensorMapDesc& desc) const;
@@ -140,6 +143,7 @@ class CudaDevice : public Device {
   void copy_to_host(void* to, const void* from, int64_t bytes) override;
   void fill_bytes(void* to, uint8_t value, int64_t bytes) override;
   Result<void> synchronize() override;
+  std::string last_kernel() override;
   Result<std::unique_ptr<Event>> make_event() override;
   /// The first failure since the last report, which this is.
   Result<void> first_failure();
@@ -157,6 +161,7 @@ class CudaDevice : public Device {
                                                           const std::string& key);
 
   DeviceInfo info_;
+  std::vector<std::string> test_options_;
   abi::DeviceHandle handle_ = 0;
   abi::Context context_ = nullptr;
   abi::Stream stream_ = nullptr;

@@ -26,6 +26,13 @@ __global__ void reverse(int* values, int count) {
   for (int i = threadIdx.x; i < count; i += blockDim.x)
     values[i] = dynamic[count - 1 - i] + fixed[i % 32];
 }
+extern "C" { __device__ unsigned long long tkm_began_at = 0; }
+__global__ void wait(volatile int* flag) {
+  unsigned long long now;
+  asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
+  tkm_began_at = now;
+  while (*flag == 0) {}
+}
 __global__ void fault(int* values) { *reinterpret_cast<int*>(16) = values[0]; }
 )"}};
 
@@ -168,6 +175,30 @@ TEST_F(Gpu, FingerprintNamesTheDevice) {
   EXPECT_THAT(device_->fingerprint(), HasSubstr(device_->info().name));
   EXPECT_GT(device_->free_bytes(), int64_t{1} << 30);
   EXPECT_LE(device_->free_bytes(), device_->total_bytes());
+}
+
+TEST_F(Gpu, TheKernelThatDoesNotEndIsNamed) {
+  auto load_as = [&](const char* name) {
+    auto module = device_->load({.name = name,
+                                 .text = fmt::format("#include \"add.cuh\"\n// {}\n", name),
+                                 .kernels = {"wait"},
+                                 .headers = kHeaders});
+    EXPECT_TRUE(module.ok()) << module.error().text();
+    return module->at(0);
+  };
+  Memory memory = device_->allocate_host(8).value();
+  auto* flags = static_cast<volatile int*>(memory.data());
+  flags[0] = 1;
+  flags[1] = 0;
+  Function first = load_as("first"), second = load_as("second");
+  EXPECT_EQ(device_->last_kernel(), "") << "none has begun";
+  first.launch({}, flags);
+  second.launch({}, flags + 1);
+  std::string named;
+  for (int i = 0; i < 100 && named != "second"; ++i) named = device_->last_kernel();
+  flags[1] = 1;
+  EXPECT_EQ(named, "second");
+  EXPECT_TRUE(device_->synchronize().ok());
 }
 
 // In a process of its own, since the device is lost for it.

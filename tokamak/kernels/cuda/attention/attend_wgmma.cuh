@@ -12,7 +12,10 @@
 // Grid: x = blocks, any number; they take tiles in turn, those that see most first, in alternating
 // direction, so that all end at about the same time. (warps - 4) / 4 = 2 or 3 warpgroups multiply;
 // warpgroup 0 copies. Shared memory (1 KiB-aligned): WgmmaAttendShared. Barriers: full has one
-// arrival and the block's bytes, empty an arrival a multiplying warpgroup.
+// arrival and the block's bytes, empty an arrival of every multiplying warp. Warpgroups may see
+// different blocks of a tile and pass over the others; a warp passes over a block alone, and gives
+// it back itself once it has seen it full: the warps of a group meet only at products, and one that
+// was late for a block which its leader gave back for it would wait for ever.
 // Limits: head_dim 64, 128, 256; scale above 0.
 #pragma once
 
@@ -221,15 +224,16 @@ TKM_DEVICE void attend_blocks(
     WgmmaAttendShared<C>& shared, const bf16* q, bf16* y, AttendWork<C> work, int group) {
   constexpr int D = C.attend.head_dim, G = C.attend.group(), N = C.tokens;
   int warp = warp_id() % 4, g = lane_id() / 4, i = lane_id() % 4, barrier = 1 + group;
-  bool leader = threadIdx.x % 128 == 0;
   u8* queries = shared.queries[group];
   RingCursor<C.attend.stages> keys(0), values(0);
   auto free_keys = [&] {
-    if (leader) shared.keys_empty[keys.slot].arrive();
+    __syncwarp();
+    if (lane_id() == 0) shared.keys_empty[keys.slot].arrive();
     keys.advance();
   };
   auto free_values = [&] {
-    if (leader) shared.values_empty[values.slot].arrive();
+    __syncwarp();
+    if (lane_id() == 0) shared.values_empty[values.slot].arrive();
     values.advance();
   };
   auto skip = [&](int blocks) {
@@ -397,8 +401,8 @@ __global__ void __launch_bounds__(C.attend.warps * 32, 1)
     for (int s = 0; s < C.attend.stages; ++s) {
       shared.keys_full[s].init(1);
       shared.values_full[s].init(1);
-      shared.keys_empty[s].init(C.groups());
-      shared.values_empty[s].init(C.groups());
+      shared.keys_empty[s].init(C.groups() * 4);
+      shared.values_empty[s].init(C.groups() * 4);
     }
     publish_barriers();
   }

@@ -16,8 +16,8 @@
 // Sums meet as pieces of 16 tokens x 8 outputs: 16 bytes of each lane of a warp.
 //
 // Shared memory (1 KiB-aligned): stages x (tile + outputs) rows of 128 bytes; with more than one
-// block, f32 sums of the tile; barriers full/empty a stage (1 arrival + bytes / warpgroups), ready
-// and read (a warp of any block each). Grid: x = clusters x blocks; 288 or 544 threads. Limits: 8
+// block, f32 sums of the tile; barriers full/empty a stage (1 arrival + bytes / warps), ready and
+// read (a warp of any block each). Grid: x = clusters x blocks; 288 or 544 threads. Limits: 8
 // divides K, and F if gated; 16 (gated: 32) divides outputs, at most 256; tile is 8, 16, 32, 64 or
 // 128; blocks is 1, 2, 4 or 8 and at most the stages of K.
 #pragma once
@@ -323,13 +323,13 @@ TKM_DEVICE void cluster_consume(ClusterShared<C>& shared,
           shared.tokens[cursor.slot] + group / 2 * 64 * kStepColumns * 2,
           shared.weights[cursor.slot] + group % 2 * C.width() * kStepColumns * 2);
       wgmma_wait<1>();
-      if (previous >= 0 && threadIdx.x % 128 == 0) shared.empty[previous].arrive();
+      if (previous >= 0 && lane_id() == 0) shared.empty[previous].arrive();
       previous = cursor.slot;
       cursor.advance();
     }
     wgmma_wait<0>();
     hold(sums);
-    if (threadIdx.x % 128 == 0) shared.empty[previous].arrive();
+    if (lane_id() == 0) shared.empty[previous].arrive();
     if constexpr (C.blocks > 1) {
       cluster_finish<C>(shared, args, work, sums, tile, round);
     } else {
@@ -352,7 +352,7 @@ __global__ void __launch_bounds__(C.threads(), 1)
     prefetch_tensor_map(&x_map);
     for (int s = 0; s < C.stages; ++s) {
       shared.full[s].init(1);
-      shared.empty[s].init(C.groups());
+      shared.empty[s].init(C.warps());
     }
     shared.ready.init(C.blocks * C.warps());
     shared.read.init(C.blocks * C.warps());

@@ -12,8 +12,8 @@
 // arrive adds them in the order of blocks: the same bits every time.
 //
 // Shared memory (1 KiB-aligned): stages x (128 + tile) rows of 128 bytes; f32 transposing buffers
-// of 32 tokens a warpgroup; barriers full/empty a stage (1 arrival + bytes / 2 warpgroups). Grid: x
-// = blocks; 384 threads. Limits: 8 divides K, and F if gated; tile is 16, 32, 64, 128, 256.
+// of 32 tokens a warpgroup; barriers full/empty a stage (1 arrival + bytes / 8 warps). Grid: x =
+// blocks; 384 threads. Limits: 8 divides K, and F if gated; tile is 16, 32, 64, 128, 256.
 #pragma once
 
 #include "gemm/wgmma_tile.cuh"
@@ -282,12 +282,12 @@ TKM_DEVICE void tma_consume(
                             shared.weights[cursor.slot] + group * 64 * kStepColumns * 2,
                             shared.tokens[cursor.slot]);
       wgmma_wait<1>();
-      if (previous >= 0 && threadIdx.x % 128 == 0) shared.empty[previous].arrive();
+      if (previous >= 0 && lane_id() == 0) shared.empty[previous].arrive();
       previous = cursor.slot;
       cursor.advance();
     }
     wgmma_wait<0>();
-    if (threadIdx.x % 128 == 0) shared.empty[previous].arrive();
+    if (lane_id() == 0) shared.empty[previous].arrive();
     if constexpr (C.stream) {
       bool whole = part.first_step == 0 && part.last_step == C.steps();
       if (!whole && !tma_reduce<C>(shared, sums, work, part, group, partials, counters)) continue;
@@ -312,7 +312,7 @@ __global__ void __launch_bounds__(kTmaThreads, 1)
     prefetch_tensor_map(&x_map);
     for (int s = 0; s < C.stages; ++s) {
       shared.full[s].init(1);
-      shared.empty[s].init(2);
+      shared.empty[s].init(8);
     }
     publish_barriers();
   }

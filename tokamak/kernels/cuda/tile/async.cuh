@@ -5,6 +5,14 @@
 
 #include "tile/types.cuh"
 
+#if __CUDA_ARCH__ >= 900
+/// When a kernel of this module last went to work: CudaDevice::last_kernel() reads it of a device
+/// that does not come back.
+extern "C" {
+__device__ unsigned long long tkm_began_at = 0;
+}
+#endif
+
 namespace tkm {
 
 /// Address within shared memory, as PTX wants it.
@@ -27,6 +35,11 @@ TKM_DEVICE int warp_id() {
 TKM_DEVICE void wait_for_predecessors() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");
+  if (blockIdx.x + blockIdx.y + blockIdx.z == 0 && threadIdx.x % 32 == 0)
+    asm volatile(
+        "{\n\t.reg .u64 now;\n\t"
+        "mov.u64 now, %globaltimer;\n\t"
+        "st.global.u64 [%0], now;\n\t}" ::"l"(&tkm_began_at));
 #endif
 }
 /// Lets the next kernel start, which prefetches its weights and then waits for this one's end.
@@ -38,8 +51,19 @@ TKM_DEVICE void start_successors() {
 
 // ---- barriers ----
 
+/// For tests (TKM_PLANT_DELAYS: nanoseconds, a compiler option): a warp of each block, another one
+/// in the next block, is late at every barrier, so that an order that is merely likely breaks at
+/// once.
+TKM_DEVICE void plant_delay() {
+#ifdef TKM_PLANT_DELAYS
+  u32 block = blockIdx.x + blockIdx.y + blockIdx.z;
+  if (threadIdx.x / 32 == block % (blockDim.x / 32)) __nanosleep(TKM_PLANT_DELAYS);
+#endif
+}
+
 /// `threads` threads meet at one of 15 barriers (1..15; 0 is __syncthreads).
 TKM_DEVICE void sync_threads(int barrier, int threads) {
+  plant_delay();
   asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
 }
 
@@ -49,7 +73,10 @@ TKM_DEVICE void arrive_threads(int barrier, int threads) {
 }
 
 /// A barrier in shared memory that counts arrivals and bytes. A waiter names the parity of the
-/// phase whose end it awaits: 0, 1, 0, ...
+/// phase whose end it awaits: 0, 1, 0, ... A parity cannot tell a phase from the one after the
+/// next: nobody may be a phase behind when another one ends. In a ring this holds if every warp
+/// that waits for `full` also arrives at `empty`, after it has waited: then no slot is filled again
+/// before all have seen it full. One warp that arrives for others would have to meet them first.
 struct Barrier {
   u64 state;
 
@@ -90,6 +117,7 @@ struct Barrier {
     return done;
   }
   TKM_DEVICE void wait(u32 parity) {
+    plant_delay();
     while (!try_wait(parity)) {
     }
   }

@@ -56,6 +56,7 @@ struct ClusterBarrier : Barrier {
         : "memory");
   }
   TKM_DEVICE void wait_for_cluster(u32 parity) {
+    plant_delay();
     u32 done;
     do {
       asm volatile(
