@@ -10,22 +10,12 @@
 #include "tokamak/compiler/emit.h"
 #include "tokamak/models/families.h"
 #include "tokamak/runtime/engine_session.h"
+#include "tokamak/text/files.h"
 
 namespace tokamak::api {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// Everything that an engine needs beside its weights.
-constexpr std::string_view kTextFiles[] = {"tokenizer.json",
-                                           "tokenizer.model",
-                                           "tekken.json",
-                                           "vocab.json",
-                                           "merges.txt",
-                                           "tokenizer_config.json",
-                                           "special_tokens_map.json",
-                                           "chat_template.jinja",
-                                           "generation_config.json"};
 
 constexpr int kBuildVersion =
     2;  // Counts changes of passes or emission that make cached engines stale.
@@ -182,9 +172,9 @@ Result<void> save_engine(engine::Engine& engine,
                          bool bundle,
                          const base::Progress& progress) {
   TKM_RETURN_IF_ERROR(base::make_folders(output));
-  for (std::string_view name : kTextFiles) {
-    if (fs::path from = engine.manifest.checkpoint / name; fs::exists(from))
-      TKM_RETURN_IF_ERROR(copy_whole_file(from, output / name));
+  for (const fs::path& name : text::text_files(engine.manifest.checkpoint)) {
+    TKM_RETURN_IF_ERROR(base::make_folders((output / name).parent_path()));
+    TKM_RETURN_IF_ERROR(copy_whole_file(engine.manifest.checkpoint / name, output / name));
   }
   if (bundle && !engine.manifest.dummy_weights) {
     TKM_ASSIGN(tensor::TensorFiles files, engine::open_weights(engine));

@@ -3,6 +3,8 @@
 
 #include <chrono>
 
+#include "tokamak/text/files.h"
+
 namespace tokamak::api {
 namespace {
 
@@ -36,17 +38,10 @@ std::optional<std::string> token_text(const Json& config, std::string_view key) 
   return value->get<std::string>();
 }
 
-bool has_tokenizer(const fs::path& folder) {
-  for (const char* name : {"tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json"}) {
-    if (fs::exists(folder / name)) return true;
-  }
-  return false;
-}
-
 }  // namespace
 
 Result<void> Llm::load_text(const fs::path& folder) {
-  if (!has_tokenizer(folder)) return {};
+  if (!text::has_tokenizer(folder)) return {};
   TKM_ASSIGN(tokenizer_, text::Tokenizer::load(folder));
   Json config = Json::object();
   if (fs::exists(folder / "tokenizer_config.json")) {

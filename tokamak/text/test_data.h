@@ -59,6 +59,33 @@ inline const std::filesystem::path& scratch_folder() {
   return scratch.path;
 }
 
+/// A folder of its own for one test, gone with it.
+class Folder {
+ public:
+  Folder() : path_(scratch_folder() / ("folder" + std::to_string(next()++))) {
+    std::filesystem::create_directories(path_);
+  }
+  ~Folder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  void write(const std::string& name, std::string_view content = "{}") const {
+    std::filesystem::create_directories((path_ / name).parent_path());
+    std::ofstream(path_ / name, std::ios::binary) << content;
+  }
+
+ private:
+  static int& next() {
+    static int number = 0;
+    return number;
+  }
+  std::filesystem::path path_;
+};
+
 /// A file of the data, by its name without .xz; unpacked if it is packed.
 inline std::filesystem::path data_file(const std::filesystem::path& path) {
   if (std::filesystem::exists(path)) return path;

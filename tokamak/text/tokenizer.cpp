@@ -2,6 +2,7 @@
 #include "tokamak/text/tokenizer.h"
 
 #include "tokamak/base/file.h"
+#include "tokamak/text/files.h"
 #include "tokamak/text/pipeline.h"
 #include "tokamak/text/ranked_tokens.h"
 #include "tokamak/text/sentencepiece.h"
@@ -45,23 +46,9 @@ Result<Pipeline> read_any(std::string_view text, const std::string& file, bool l
   return read_tiktoken(text, file);
 }
 
-/// The file of a folder that holds its tokenizer; empty if it is split over vocab.json and
-/// merges.txt or if there is none.
-std::filesystem::path find_file(const std::filesystem::path& folder) {
-  std::error_code ignored;
-  for (const char* name :
-       {"tokenizer.json", "tokenizer.model", "spiece.model", "tiktoken.model", "tekken.json"}) {
-    if (std::filesystem::exists(folder / name, ignored)) return folder / name;
-  }
-  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
-    if (entry.path().extension() == ".tiktoken") return entry.path();
-  }
-  return {};
-}
-
 Result<Pipeline> read_vocab_files(const std::filesystem::path& folder,
                                   const TokenizerConfig& config) {
-  auto vocab_path = folder / "vocab.json", merges_path = folder / "merges.txt";
+  auto vocab_path = folder / kVocabJson, merges_path = folder / kMergesTxt;
   auto vocab = open_file(vocab_path);
   auto merges = open_file(merges_path);
   if (!vocab.ok() || !merges.ok()) {
@@ -86,7 +73,7 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::load_file(const std::filesys
 
 Result<std::shared_ptr<const Tokenizer>> Tokenizer::load(const std::filesystem::path& folder) {
   TKM_ASSIGN(TokenizerConfig config, read_tokenizer_config(folder));
-  std::filesystem::path path = find_file(folder);
+  std::filesystem::path path = tokenizer_file(folder);
   if (path.empty()) {
     TKM_ASSIGN(Pipeline parts, read_vocab_files(folder, config));
     TKM_RETURN_IF_ERROR(apply_tokens(config, parts));
@@ -96,7 +83,7 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::load(const std::filesystem::
   TKM_ASSIGN(base::MappedFile file, open_file(path));
   TKM_ASSIGN(Pipeline parts, read_any(as_text(file), path.string(), config.legacy));
   TKM_RETURN_IF_ERROR(apply_tokens(config, parts));
-  if (path.filename() != "tokenizer.json") apply_bos_and_eos(config, parts);
+  if (path.filename() != kTokenizerJson) apply_bos_and_eos(config, parts);
   return finish(std::move(parts));
 }
 
