@@ -18,6 +18,13 @@ int64_t align(int64_t bytes) {
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
+/// No memory holds as much as where this stops: the sum of some such terms does not overflow.
+int64_t bounded_product(int64_t a, int64_t b) {
+  constexpr int64_t kMost = int64_t{1} << 60;
+  int64_t product = 0;
+  return __builtin_mul_overflow(a, b, &product) ? kMost : std::min(product, kMost);
+}
+
 struct Interval {
   int32_t value;
   int64_t bytes;
@@ -122,7 +129,7 @@ MemoryPlan plan_memory(const Plan& plan,
   out.workspace_bytes = align(workspace_bytes);
   out.input_bytes =
       step_input_layout(limits.max_tokens, limits.max_rows, limits.max_sequences, limits).bytes;
-  out.kv_bytes = limits.num_pages * plan.kv.page_bytes() * plan.kv.num_layers;
+  out.kv_bytes = bounded_product(limits.num_pages, plan.kv.page_bytes() * plan.kv.num_layers);
   out.table = {{"weights", out.weight_bytes},
                {"kv cache", out.kv_bytes},
                {"activations", out.arena_bytes},

@@ -224,15 +224,6 @@ Result<Plan> Plan::from_json(const Json& json) {
     TKM_ASSIGN(PlanWeight weight, read_weight(element, num_values, num_steps));
     plan.weights.push_back(std::move(weight));
   }
-  for (const PlanWeight& weight : plan.weights) {
-    const PlanValue& value = plan.values[static_cast<size_t>(weight.value)];
-    bool constant =
-        value.kind == PlanValueKind::kWeight && value.type.rank() >= 1 && value.type.rank() <= 2;
-    for (const Dim& dim : value.type.shape)
-      constant = constant && dim.is_constant() && dim.size > 0;
-    if (!constant)
-      return corrupt(fmt::format("plan weight '{}' is {}", value.name, value.type.text()));
-  }
   plan.vocab_size = reader.integer("vocab_size", 1, int64_t{1} << 31);
   plan.max_positions = reader.integer("max_positions", 1, int64_t{1} << 31);
   plan.token_ids = static_cast<int32_t>(reader.integer("token_ids", 0, num_values - 1));

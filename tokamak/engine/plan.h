@@ -93,7 +93,8 @@ struct Plan {
 
   StepTypes types(const PlanStep& step) const;
   Json to_json() const;
-  /// Errors: corrupt; every index is checked, so that the runtime need not.
+  /// Errors: corrupt; every index is checked. What steps and values say of each other is
+  /// runtime::verify_plan()'s.
   static Result<Plan> from_json(const Json& json);
 };
 

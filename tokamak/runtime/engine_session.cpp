@@ -10,6 +10,7 @@
 #include "tokamak/runtime/player.h"
 #include "tokamak/runtime/session_plan.h"
 #include "tokamak/runtime/step_check.h"
+#include "tokamak/runtime/verify_plan.h"
 #include "tokamak/runtime/weights.h"
 
 namespace tokamak::runtime {
@@ -135,6 +136,7 @@ Result<std::unique_ptr<Session>> open_session(const engine::Engine& engine,
                                               std::shared_ptr<device::Device> device,
                                               const SessionOptions& options,
                                               const base::Progress& progress) {
+  TKM_RETURN_IF_ERROR(verify_plan(engine.plan, *device));
   TKM_ASSIGN(std::vector<StepKernels> kernels, make_kernels(engine, *device));
   TKM_ASSIGN(SessionPlan planned, plan_with_kernels(engine.plan, *device, options, kernels));
   auto session = std::make_unique<EngineSession>(engine, std::move(device), std::move(planned));

@@ -30,7 +30,8 @@ struct SessionPlan {
   int64_t max_seq_len = 0;
   int64_t in_use_bytes = 0;  ///< Of a GPU before: the driver's, the kernels', other processes'.
 };
-/// Errors: invalid (an option out of range), out_of_memory with the table and what to change.
+/// Errors: those of verify_plan(), invalid (an option out of range), out_of_memory with the table
+/// and what to change.
 Result<SessionPlan> plan_session(const engine::Engine& engine,
                                  device::Device& device,
                                  const SessionOptions& options);
@@ -40,7 +41,7 @@ Result<SessionPlan> plan_session(const engine::Engine& engine,
 Result<std::vector<engine::EngineCode>> session_code(const engine::Engine& engine,
                                                      device::Device& device);
 
-/// Opens the engine: plans, allocates, loads the weights. Nothing is allocated on the device after
+/// Opens the engine: verifies, plans, allocates, loads the weights. Nothing is allocated on the device after
 /// this returns.
 Result<std::unique_ptr<Session>> open_session(const engine::Engine& engine,
                                               std::shared_ptr<device::Device> device,

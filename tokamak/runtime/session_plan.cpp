@@ -6,6 +6,7 @@
 
 #include "tokamak/runtime/chooser.h"
 #include "tokamak/runtime/sampling_block.h"
+#include "tokamak/runtime/verify_plan.h"
 
 namespace tokamak::runtime {
 
@@ -106,12 +107,14 @@ std::string byte_table_text(const SessionPlan& plan) {
 Result<SessionPlan> plan_session(const engine::Engine& engine,
                                  device::Device& device,
                                  const SessionOptions& options) {
+  TKM_RETURN_IF_ERROR(verify_plan(engine.plan, device));
   TKM_ASSIGN(std::vector<StepKernels> kernels, make_kernels(engine, device));
   return plan_with_kernels(engine.plan, device, options, kernels);
 }
 
 Result<std::vector<engine::EngineCode>> session_code(const engine::Engine& engine,
                                                      device::Device& device) {
+  TKM_RETURN_IF_ERROR(verify_plan(engine.plan, device));
   TKM_ASSIGN(std::vector<device::KernelCode> recorded, device.record_code([&]() -> Result<void> {
     TKM_ASSIGN(auto kernels, make_kernels(engine, device));
     // It chooses nothing, so that it has no memory.

@@ -10,11 +10,18 @@ Result<kernels::KernelDesc> step_desc(const engine::Plan& plan, const engine::Pl
   kernels::KernelDesc desc;
   TKM_ASSIGN(desc.op, op::Op::parse(step.op, step.attributes));
   engine::StepTypes types = plan.types(step);
-  auto inferred = desc.op.infer(types.inputs);
-  if (!inferred.ok() || *inferred != types.outputs) {
-    return base::corrupt(
-        fmt::format("plan step {}: its values do not have the op's types", step.op),
-        "build the engine again");
+  TKM_ASSIGN(op::Types inferred, desc.op.infer(types.inputs));
+  if (inferred != types.outputs) {
+    auto text = [](const op::Types& list) {
+      std::string out;
+      for (const TensorType& type : list) out += (out.empty() ? "" : ", ") + type.text();
+      return out;
+    };
+    return base::corrupt(fmt::format("{}: it makes {}, but the plan has {} for that",
+                                     step.op,
+                                     text(inferred),
+                                     text(types.outputs)),
+                         "build the engine again");
   }
   desc.inputs = std::move(types.inputs);
   desc.outputs = std::move(types.outputs);
@@ -62,9 +69,6 @@ int64_t StepKernels::workspace_bytes(int64_t max_tokens,
   return bytes;
 }
 
-namespace {
-
-/// Equal keys: kernels that one may stand for.
 std::string kernel_key(const engine::Plan& plan,
                        const engine::PlanStep& step,
                        const engine::PlanChoice& choice) {
@@ -75,6 +79,8 @@ std::string kernel_key(const engine::Plan& plan,
   for (const TensorType& type : types.outputs) key += " -> " + type.text();
   return key + fmt::format(" {} {} {}", choice.tactic, choice.version, choice.config.dump());
 }
+
+namespace {
 
 Result<std::unique_ptr<kernels::Kernel>> make_kernel(const engine::Plan& plan,
                                                      const engine::PlanStep& step,

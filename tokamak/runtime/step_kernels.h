@@ -11,12 +11,19 @@
 
 namespace tokamak::runtime {
 
+/// Errors: invalid (no such op or attribute, types that it refuses), corrupt (its results have
+/// other types than the plan's values), beginning with the op.
 Result<kernels::KernelDesc> step_desc(const engine::Plan& plan, const engine::PlanStep& step);
 /// The choice for steps of so many rows.
 const engine::PlanChoice& choice_for(const engine::PlanStep& step, int64_t rows);
 /// The tactic of this name and version. Errors: unsupported (this program has another version: the
 /// engine must be built again).
 Result<const kernels::Tactic*> chosen_tactic(const engine::PlanChoice& choice);
+
+/// Equal keys: kernels that one may stand for.
+std::string kernel_key(const engine::Plan& plan,
+                       const engine::PlanStep& step,
+                       const engine::PlanChoice& choice);
 
 /// The kernels of one step, one a choice.
 class StepKernels {

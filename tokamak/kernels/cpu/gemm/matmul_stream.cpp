@@ -87,7 +87,9 @@ const Tactic& matmul_cpu_stream() {
           },
       .make = [](const KernelDesc& desc, const Json& json, device::Device& device) -> Made {
         TKM_ASSIGN(auto config, base::fields_from_json<StreamConfig>(json));
-        if (config.panels < 1 || config.prefetch < 0)
+        constexpr int64_t kMost = 1 << 20;  // So that sums with sizes do not overflow.
+        if (config.panels < 1 || config.panels > kMost || config.prefetch < 0 ||
+            config.prefetch > kMost)
           return base::invalid("matmul_cpu_stream: no such config: " + json.dump());
         return std::unique_ptr<Kernel>(std::make_unique<StreamMatMul>(desc, config, device));
       }};

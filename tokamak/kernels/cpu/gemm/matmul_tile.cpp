@@ -95,7 +95,8 @@ const Tactic& matmul_cpu_tile() {
           },
       .make = [](const KernelDesc& desc, const Json& json, device::Device& device) -> Made {
         TKM_ASSIGN(auto config, base::fields_from_json<TileConfig>(json));
-        if (config.chunk < 1 || config.panels < 1)
+        constexpr int64_t kMost = 1 << 20;  // So that sums with sizes do not overflow.
+        if (config.chunk < 1 || config.chunk > kMost || config.panels < 1 || config.panels > kMost)
           return base::invalid("matmul_cpu_tile: no such config: " + json.dump());
         return std::unique_ptr<Kernel>(std::make_unique<TileMatMul>(desc, config, device));
       }};
