@@ -10,16 +10,16 @@ char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
 }
 
-bool same_name(std::string_view a, std::string_view b) {
+}  // namespace
+
+bool same_text(std::string_view a, std::string_view b) {
   return std::equal(
       a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
 }
 
-}  // namespace
-
 std::optional<std::string_view> HttpRequest::header(std::string_view name) const {
   for (const Header& header : headers) {
-    if (same_name(header.name, name)) return header.value;
+    if (same_text(header.name, name)) return header.value;
   }
   return {};
 }

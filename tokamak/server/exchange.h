@@ -15,10 +15,14 @@ struct Header {
   std::string name, value;
 };
 
+/// Whether two texts are the same but for the case of ASCII letters, as names of headers are.
+bool same_text(std::string_view a, std::string_view b);
+
 struct HttpRequest {
   std::string method;
   std::string path;   ///< Percent-decoded, without the query.
   std::string query;  ///< As sent, without the question mark.
+  std::string host;   ///< Whom it is for, in lower case, without a port; empty if it does not say.
   std::vector<Header> headers;
   std::string body;
   std::string model;  ///< What stands for {model} in the route's path.

@@ -6,15 +6,45 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/rfc7230.hpp>
-#include <boost/beast/http/string_body.hpp>
 
+#include "tokamak/server/http/head_rules.h"
 #include "tokamak/server/router.h"
 
 namespace tokamak::server {
 namespace {
 
 namespace http = boost::beast::http;
-using Parser = http::request_parser<http::string_body>;
+
+/// Grows as the bytes come. Beast's own takes at once what a head announces, which costs its sender
+/// nothing.
+struct GrowingBody {
+  using value_type = std::string;
+  class reader {
+   public:
+    template <bool is_request, typename Fields>
+    reader(http::header<is_request, Fields>&, std::string& body) : body_(body) {}
+    void init(const boost::optional<uint64_t>&, boost::system::error_code& error) { error = {}; }
+    template <typename Buffers>
+    size_t put(const Buffers& buffers, boost::system::error_code& error) {
+      error = {};
+      size_t size = 0;
+      for (auto it = boost::asio::buffer_sequence_begin(buffers);
+           it != boost::asio::buffer_sequence_end(buffers);
+           ++it) {
+        const boost::asio::const_buffer buffer = *it;
+        body_.append(static_cast<const char*>(buffer.data()), buffer.size());
+        size += buffer.size();
+      }
+      return size;
+    }
+    void finish(boost::system::error_code& error) { error = {}; }
+
+   private:
+    std::string& body_;
+  };
+};
+
+using Parser = http::request_parser<GrowingBody>;
 
 /// Of one chunk's head with its extensions, and of the trailer.
 constexpr size_t kMaxChunkHeadBytes = 4096;
@@ -61,28 +91,33 @@ struct RequestParser::State {
     return Progress::kRefused;
   }
 
-  /// Nothing if the target is not a path.
-  bool read_head() {
+  std::optional<Fault> read_head() {
     const auto& message = parser.get();
-    auto path = decode_path(view(message.target()));
-    if (!path) return false;
+    const std::string_view target = view(message.target());
+    auto path = decode_path(target);
+    if (!path) return bad_request("request target is not a valid path");
     head.request.method = std::string(view(message.method_string()));
     head.request.path = std::move(*path);
-    const std::string_view target = view(message.target());
     if (const size_t mark = target.find('?'); mark != std::string_view::npos) {
       head.request.query = target.substr(mark + 1);
     }
+    auto& headers = head.request.headers;
     for (const auto& field : message) {
-      head.request.headers.push_back(
-          {std::string(view(field.name_string())), std::string(view(field.value()))});
+      headers.push_back({std::string(view(field.name_string())), std::string(view(field.value()))});
     }
+    const int version = static_cast<int>(message.version());
+    if (auto fault = check_framing(headers, version)) return fault;
+    if (auto fault = check_host(headers, version)) return fault;
+    auto host = host_of(target, headers);
+    if (!host) return bad_request("request target names no valid host");
+    head.request.host = std::move(*host);
     if (auto length = parser.content_length()) head.content_length = *length;
     head.keep_alive = message.keep_alive();
     head.chunks_allowed = message.version() >= 11;
     const auto expect = message.find(http::field::expect);
     head.expects_continue =
         expect != message.end() && boost::beast::iequals(expect->value(), "100-continue");
-    return true;
+    return {};
   }
 };
 
@@ -103,6 +138,9 @@ RequestParser& RequestParser::operator=(RequestParser&&) noexcept = default;
 RequestHead& RequestParser::head() {
   return state_->head;
 }
+int64_t RequestParser::body_bytes() const {
+  return std::ssize(state_->parser.get().body());
+}
 std::string RequestParser::body() {
   return std::move(state_->parser.get().body());
 }
@@ -115,7 +153,7 @@ RequestParser::Progress RequestParser::feed(std::string_view& bytes) {
   for (;;) {
     if (s.parser.is_header_done() && !s.head_told) {
       s.head_told = true;
-      if (!s.read_head()) return s.refuse(bad_request("request target is not a valid path"));
+      if (auto fault = s.read_head()) return s.refuse(std::move(*fault));
       return Progress::kHead;
     }
     if (s.parser.is_done()) return Progress::kRequest;

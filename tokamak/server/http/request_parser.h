@@ -38,9 +38,10 @@ class RequestParser {
   /// Takes bytes off the front.
   Progress feed(std::string_view& bytes);
 
-  RequestHead& head();   ///< From kHead on.
-  std::string body();    ///< After kRequest; moves it out.
-  const Fault& fault();  ///< After kRefused: 400, 413 or 431.
+  RequestHead& head();         ///< From kHead on.
+  int64_t body_bytes() const;  ///< That have come.
+  std::string body();          ///< After kRequest; moves it out.
+  const Fault& fault();        ///< After kRefused: 400, 413, 431 or 501.
 
  private:
   struct State;

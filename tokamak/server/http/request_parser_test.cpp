@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokamak/server/http/request_parser.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 namespace tokamak::server {
@@ -106,11 +107,119 @@ TEST(RequestParser, RefusesWhatOthersMayReadDifferently) {
            "GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n",
            "GET /%00 HTTP/1.1\r\nHost: x\r\n\r\n",
            "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+           "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+           "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: +3\r\n\r\nabc",
+           "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0x3\r\n\r\nabc",
+           "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3, 4\r\n\r\nabc",
+           "GET / HTTP/1.1\nHost: x\n\n",
+           "GET / HTTP/1.1\r\nHost: x\r\nA: b\rc\r\n\r\n",
        }) {
     Parsed parsed = parse(bytes, {});
     EXPECT_EQ(parsed.progress, Progress::kRefused) << bytes;
     EXPECT_EQ(parsed.status, 400) << bytes;
   }
+}
+
+TEST(RequestParser, RefusesChunksThatOthersMayReadDifferently) {
+  for (std::string_view chunks : {
+           "0x3\r\nabc\r\n0\r\n\r\n",
+           "+3\r\nabc\r\n0\r\n\r\n",
+           "-3\r\nabc\r\n0\r\n\r\n",
+           "3 \r\nabc\r\n0\r\n\r\n",
+           " 3\r\nabc\r\n0\r\n\r\n",
+           "3\nabc\r\n0\r\n\r\n",
+           "3;a\nb\r\nabc\r\n0\r\n\r\n",
+           "3\r\nabcd\r\n0\r\n\r\n",
+           "3\r\nabc0\r\n\r\n",
+           "\r\n\r\n",
+       }) {
+    const std::string bytes =
+        "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + std::string(chunks);
+    Parsed parsed = parse(bytes, {});
+    EXPECT_EQ(parsed.progress, Progress::kRefused) << chunks;
+    EXPECT_EQ(parsed.status, 400) << chunks;
+  }
+}
+
+/// The status of a POST with these header lines and a body in chunks; 200 if it is taken with that
+/// body.
+int status_with(std::string_view lines, std::string_view version = "HTTP/1.1") {
+  Parsed parsed =
+      parse(fmt::format("POST / {}\r\n{}\r\n3\r\nabc\r\n0\r\n\r\n", version, lines), {});
+  if (parsed.progress == Progress::kRefused) return parsed.status;
+  EXPECT_EQ(parsed.progress, Progress::kRequest) << lines;
+  EXPECT_EQ(parsed.request.body, "abc") << lines;
+  return 200;
+}
+
+TEST(RequestParser, TakesNoTransferCodingButChunkedOnceAndLast) {
+  const std::pair<std::string_view, int> cases[] = {
+      {"Transfer-Encoding: chunked\r\n", 200},
+      {"transfer-encoding:\tCHUNKED \r\n", 200},
+      {"Transfer-Encoding: xchunked\r\n", 501},
+      {"Transfer-Encoding: chunkedx\r\n", 501},
+      {"Transfer-Encoding: identity\r\n", 501},
+      {"Transfer-Encoding: gzip\r\n", 501},
+      {"Transfer-Encoding: gzip, chunked\r\n", 501},
+      {"Transfer-Encoding: identity, chunked\r\n", 501},
+      {"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", 501},
+      {"Transfer-Encoding: chunked, identity\r\n", 400},
+      {"Transfer-Encoding: chunked, gzip\r\n", 400},
+      {"Transfer-Encoding: chunked, chunked\r\n", 400},
+      {"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", 400},
+      {"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", 400},
+      {"Transfer-Encoding: \"chunked\"\r\n", 400},
+      {"Transfer-Encoding: chunked;q=1\r\n", 400},
+      {"Transfer-Encoding: chunked,\r\n", 400},
+      {"Transfer-Encoding: , chunked\r\n", 400},
+      {"Transfer-Encoding: chunked identity\r\n", 400},
+      {"Transfer-Encoding: \vchunked\r\n", 400},
+      {"Transfer-Encoding:\r\n", 400},
+      {"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n", 400},
+      {"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", 400},
+      {"Content-Length: 3\r\nTransfer-Encoding: identity\r\n", 400},
+  };
+  for (auto [lines, status] : cases) {
+    EXPECT_EQ(status_with("Host: x\r\n" + std::string(lines)), status) << lines;
+  }
+  EXPECT_EQ(status_with("Host: x\r\nTransfer-Encoding: chunked\r\n", "HTTP/1.0"), 400);
+}
+
+TEST(RequestParser, WantsOneValidHost) {
+  const auto host_of = [](std::string_view lines, std::string_view line = "GET /a HTTP/1.1") {
+    Parsed parsed = parse(fmt::format("{}\r\n{}\r\n", line, lines), {});
+    return parsed.progress == Progress::kRefused ? std::to_string(parsed.status)
+                                                 : parsed.request.host;
+  };
+  EXPECT_EQ(host_of("Host: Example.com:80\r\n"), "example.com");
+  EXPECT_EQ(host_of("Host: 127.0.0.1\r\n"), "127.0.0.1");
+  EXPECT_EQ(host_of("Host: [::1]:8000\r\n"), "::1");
+  EXPECT_EQ(host_of("Host: my_box.local:\r\n"), "my_box.local");
+  EXPECT_EQ(host_of("Host:\r\n"), "");
+  EXPECT_EQ(host_of("", "GET /a HTTP/1.0"), "");
+  for (const char* wrong : {"",
+                            "Host: a\r\nHost: a\r\n",
+                            "Host: a\r\nhost: b\r\n",
+                            "Host: a b\r\n",
+                            "Host: a/b\r\n",
+                            "Host: user@a\r\n",
+                            "Host: http://a\r\n",
+                            "Host: a:b\r\n",
+                            "Host: a:1:2\r\n",
+                            "Host: ::1\r\n",
+                            "Host: [::1\r\n",
+                            "Host: [x]\r\n",
+                            "Host: [::1]x\r\n",
+                            "Host: a%zz\r\n",
+                            "Host: a\\b\r\n"}) {
+    EXPECT_EQ(host_of(wrong), "400") << wrong;
+  }
+  EXPECT_EQ(host_of("Host: a\r\nHost: b\r\n", "GET /a HTTP/1.0"), "400");
+  // The target's host is the one that counts.
+  EXPECT_EQ(host_of("Host: a\r\n", "GET http://B:1/a HTTP/1.1"), "b");
+  EXPECT_EQ(host_of("", "GET http://b/a HTTP/1.1"), "400");
+  EXPECT_EQ(host_of("Host: a\r\n", "GET http://me@b/a HTTP/1.1"), "400");
+  EXPECT_EQ(host_of("Host: a\r\n", "GET http:///a HTTP/1.1"), "400");
 }
 
 }  // namespace
