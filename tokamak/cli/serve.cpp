@@ -110,6 +110,14 @@ void add_server_options(CLI::App& verb, server::ServerOptions& o) {
       ->capture_default_str();
   verb.add_option("--max-body-bytes", o.max_body_bytes, "Longest request body")
       ->capture_default_str();
+  verb.add_option("--max-body-bytes-total",
+                  o.max_body_bytes_total,
+                  "Bodies that come or wait, together; more get 503; 0: 32 x --max-body-bytes")
+      ->capture_default_str();
+  verb.add_option("--max-request-queue",
+                  o.max_request_queue,
+                  "Requests that may wait for a request thread; more get 429")
+      ->capture_default_str();
   verb.add_option("--max-header-bytes", o.max_header_bytes, "Longest request head")
       ->capture_default_str();
   verb.add_option("--max-choices", o.max_choices, "Answers to one request: prompts x n")
@@ -117,6 +125,10 @@ void add_server_options(CLI::App& verb, server::ServerOptions& o) {
   verb.add_option("--header-timeout", o.header_timeout_seconds, "Seconds for a request's head")
       ->capture_default_str();
   verb.add_option("--body-timeout", o.body_timeout_seconds, "Seconds for a request's body")
+      ->capture_default_str();
+  verb.add_option("--handler-timeout",
+                  o.handler_timeout_seconds,
+                  "Seconds until the model has a request that has come")
       ->capture_default_str();
   verb.add_option("--idle-timeout", o.idle_timeout_seconds, "Seconds between two requests")
       ->capture_default_str();

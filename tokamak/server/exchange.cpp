@@ -24,4 +24,15 @@ std::optional<std::string_view> HttpRequest::header(std::string_view name) const
   return {};
 }
 
+bool Exchange::replace_body(std::string body) {
+  if (!share_.resize(std::ssize(body))) return false;
+  request_.body = std::move(body);
+  return true;
+}
+
+void Exchange::drop_body() {
+  std::string().swap(request_.body);  // Frees it.
+  share_.resize(0);
+}
+
 }  // namespace tokamak::server

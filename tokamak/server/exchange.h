@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "tokamak/server/body_budget.h"
+
 namespace tokamak::server {
 
 struct Header {
@@ -51,20 +53,32 @@ class Job {
 };
 
 /// One request and the way of its answer to the client. An answer is either one respond(), or
-/// begin_stream(), any number of write() and one end_stream().
+/// begin_stream(), any number of write() and one end_stream(). A handler that has done neither nor
+/// run() within ServerOptions::handler_timeout_seconds is answered for with 500.
 class Exchange {
  public:
-  explicit Exchange(HttpRequest request) : request_(std::move(request)) {}
+  explicit Exchange(HttpRequest request, BodyShare share = {})
+      : request_(std::move(request)), share_(std::move(share)) {}
   virtual ~Exchange() = default;
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
 
   const HttpRequest& request() const { return request_; }
+  /// Before the handler is called: what the body is without its Content-Encoding. False if there
+  /// is no room for it.
+  bool replace_body(std::string body);
+  /// After the handler has returned: it has read the body.
+  void drop_body();
+
+  /// From any thread: nobody waits for an answer any more.
+  virtual bool gone() const = 0;
 
   /// From any thread. Dropped if the client has gone.
   virtual void respond(HttpResponse response) = 0;
   virtual void run(std::shared_ptr<Job> job) = 0;
   virtual void post(std::function<void()> task) = 0;
+  /// Runs `task` on a request thread: it makes about `bytes` bytes, too many for the loop's thread.
+  virtual void work(int64_t bytes, std::function<void()> task) = 0;
 
   /// In the exchange's loop.
   virtual void begin_stream(HttpResponse head) = 0;
@@ -76,6 +90,7 @@ class Exchange {
 
  private:
   HttpRequest request_;
+  BodyShare share_;
 };
 
 }  // namespace tokamak::server

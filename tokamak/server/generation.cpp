@@ -157,6 +157,11 @@ class Generation : public Job, public std::enable_shared_from_this<Generation> {
 
 void generate(Service& service, const std::shared_ptr<Exchange>& exchange, GenerationPlan plan) {
   const Wire wire = wire_of(exchange->request().path);
+  if (plan.requests.empty()) {
+    const Error error = base::internal_error("a generation without requests would never end");
+    return exchange->respond(error_response(wire, fault_of(error)));
+  }
+  if (exchange->gone()) return;
   executor::Executor& executor = *plan.model->executor;
   std::vector<executor::Request> requests = std::move(plan.requests);
   auto generation = std::make_shared<Generation>(service, exchange, std::move(plan));

@@ -26,6 +26,10 @@ Result<void> validate_key(const std::string& key, size_t index) {
 
 }  // namespace
 
+int64_t ServerOptions::body_budget_bytes() const {
+  return max_body_bytes_total > 0 ? max_body_bytes_total : 32 * max_body_bytes;
+}
+
 Result<void> ServerOptions::validate() const {
   TKM_RETURN_IF_ERROR(in_range<int64_t>("port", port, 0, 65535));
   TKM_RETURN_IF_ERROR(in_range<int64_t>("http_threads", http_threads, 1, 256));
@@ -33,10 +37,16 @@ Result<void> ServerOptions::validate() const {
   TKM_RETURN_IF_ERROR(in_range<int64_t>("max_connections", max_connections, 1, kMost));
   TKM_RETURN_IF_ERROR(in_range<int64_t>("max_header_bytes", max_header_bytes, 1024, 1 << 20));
   TKM_RETURN_IF_ERROR(in_range<int64_t>("max_body_bytes", max_body_bytes, 1, 1 << 30));
+  TKM_RETURN_IF_ERROR(in_range<int64_t>("max_request_queue", max_request_queue, 1, kMost));
+  if (max_body_bytes_total != 0) {
+    TKM_RETURN_IF_ERROR(in_range<int64_t>(
+        "max_body_bytes_total", max_body_bytes_total, 2 * max_body_bytes, int64_t{1} << 50));
+  }
   TKM_RETURN_IF_ERROR(in_range<int64_t>("max_choices", max_choices, 1, kMost));
   const std::pair<std::string_view, double> timeouts[] = {
       {"header_timeout_seconds", header_timeout_seconds},
       {"body_timeout_seconds", body_timeout_seconds},
+      {"handler_timeout_seconds", handler_timeout_seconds},
       {"idle_timeout_seconds", idle_timeout_seconds},
       {"write_timeout_seconds", write_timeout_seconds}};
   for (auto [name, seconds] : timeouts) {

@@ -22,9 +22,14 @@ struct ServerOptions {
   int64_t max_connections = 10'000;     ///< More are closed at once. >= 1
   int64_t max_header_bytes = 16 << 10;  ///< Of request line and headers. [1024, 1 MiB]
   int64_t max_body_bytes = 8 << 20;     ///< [1, 1 GiB]
+  int64_t max_body_bytes_total = 0;     ///< Of all requests that have not been read yet, together;
+                                        ///< 0: 32 x max_body_bytes. >= 2 x max_body_bytes
+  int64_t max_request_queue = 4096;     ///< That may wait for a request thread; more get 429. >= 1
   int64_t max_choices = 1024;           ///< Answers to one request: prompts x n. >= 1
   double header_timeout_seconds = 10;   ///< From the first byte to the end of the headers. > 0
   double body_timeout_seconds = 60;     ///< From the headers to the end of the body. > 0
+  double handler_timeout_seconds = 60;  ///< From the body to where the model takes over, or to the
+                                        ///< answer if it does not. > 0
   double idle_timeout_seconds = 75;     ///< Between two requests. > 0
   double write_timeout_seconds = 60;    ///< Without any progress of a write. > 0
   bool strict_fields = false;           ///< Refuse unknown fields instead of counting them.
@@ -40,14 +45,19 @@ struct ServerOptions {
                  Field{"max_connections", &ServerOptions::max_connections},
                  Field{"max_header_bytes", &ServerOptions::max_header_bytes},
                  Field{"max_body_bytes", &ServerOptions::max_body_bytes},
+                 Field{"max_body_bytes_total", &ServerOptions::max_body_bytes_total},
+                 Field{"max_request_queue", &ServerOptions::max_request_queue},
                  Field{"max_choices", &ServerOptions::max_choices},
                  Field{"header_timeout_seconds", &ServerOptions::header_timeout_seconds},
                  Field{"body_timeout_seconds", &ServerOptions::body_timeout_seconds},
+                 Field{"handler_timeout_seconds", &ServerOptions::handler_timeout_seconds},
                  Field{"idle_timeout_seconds", &ServerOptions::idle_timeout_seconds},
                  Field{"write_timeout_seconds", &ServerOptions::write_timeout_seconds},
                  Field{"strict_fields", &ServerOptions::strict_fields},
                  Field{"metrics_aliases", &ServerOptions::metrics_aliases}};
 
+  /// max_body_bytes_total, or what it stands for if it is 0.
+  int64_t body_budget_bytes() const;
   /// Errors: invalid, naming the field, its value and the limit.
   Result<void> validate() const;
 };

@@ -149,6 +149,7 @@ void dispatch(Service& service, const Route& route, const std::shared_ptr<Exchan
   std::string what;
   try {
     route.handle(service, exchange);
+    exchange->drop_body();
     return;
   } catch (const std::exception& e) {
     what = e.what();

@@ -6,11 +6,11 @@
 
 #include <boost/asio/post.hpp>
 #include <boost/asio/ssl/context.hpp>
-#include <boost/asio/thread_pool.hpp>
 #include <sys/resource.h>
 
 #include "tokamak/server/http/connection.h"
 #include "tokamak/server/http/listener.h"
+#include "tokamak/server/request_threads.h"
 
 namespace tokamak::server {
 namespace {
@@ -39,20 +39,39 @@ std::chrono::nanoseconds sweep_interval(const ServerOptions& options) {
 struct Server::Parts {
   explicit Parts(ServerOptions options)
       : service(std::move(options)),
-        request_threads(static_cast<size_t>(service.options.request_threads)),
-        context{service, [this](const Route& route, std::shared_ptr<Exchange> exchange) {
-                  dispatch(route, std::move(exchange));
-                }} {
+        request_threads(service.options.request_threads, service.options.max_request_queue),
+        context{.service = service,
+                .dispatch = [this](const Route& route,
+                                   const std::shared_ptr<Exchange>& e) { dispatch(route, e); },
+                .work = [this](int key,
+                               int64_t bytes,
+                               std::function<void()> task) { work(key, bytes, std::move(task)); }} {
     for (int64_t i = 0; i < service.options.http_threads; ++i) {
       loops.push_back(std::make_shared<EventLoop>());
     }
   }
 
-  void dispatch(const Route& route, std::shared_ptr<Exchange> exchange) {
+  void dispatch(const Route& route, const std::shared_ptr<Exchange>& exchange) {
     if (route.body == Body::kNone) return server::dispatch(service, route, exchange);
-    boost::asio::post(request_threads, [this, &route, exchange = std::move(exchange)] {
-      server::dispatch(service, route, exchange);
-    });
+    // A client that goes away takes its exchange with it, and nothing is left to do.
+    std::weak_ptr<Exchange> waiting = exchange;
+    const HttpRequest& request = exchange->request();
+    const bool taken =
+        request_threads.post(request.key, std::ssize(request.body), [this, &route, waiting] {
+          if (auto here = waiting.lock()) server::dispatch(service, route, here);
+        });
+    if (!taken) exchange->respond(error_response(wire_of(request.path), fault_of(queue_is_full())));
+  }
+
+  Error queue_is_full() const {
+    return {ErrorCode::kOverloaded,
+            fmt::format("max_request_queue is {}, as many requests wait to be read",
+                        service.options.max_request_queue),
+            ""};
+  }
+
+  void work(int key, int64_t bytes, std::function<void()> task) {
+    if (!request_threads.post(key, bytes, task)) task();
   }
 
   void accept(Socket socket, const std::shared_ptr<EventLoop>& loop) {
@@ -63,7 +82,7 @@ struct Server::Parts {
   }
 
   Service service;
-  boost::asio::thread_pool request_threads;
+  RequestThreads request_threads;
   ConnectionContext context;
   std::shared_ptr<boost::asio::ssl::context> tls;
   std::vector<std::shared_ptr<EventLoop>> loops;
@@ -123,7 +142,7 @@ void Server::stop() {
       closed.set_value();
     });
     closed.get_future().wait();
-    p.request_threads.join();
+    p.request_threads.stop();
     for (auto& loop : p.loops) loop->stop();
   });
 }

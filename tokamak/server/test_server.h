@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <map>
+#include <memory>
 #include <string>
 #include <thread>
 
@@ -49,6 +50,10 @@ class Client {
     address.sin_port = htons(static_cast<uint16_t>(port));
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     connected_ = ::connect(socket_, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0;
+  }
+  /// Of a socket that is connected; takes ownership.
+  static std::unique_ptr<Client> of_socket(int descriptor) {
+    return std::unique_ptr<Client>(new Client(Connected{descriptor}));
   }
   ~Client() { close(); }
   Client(const Client&) = delete;
@@ -119,6 +124,11 @@ class Client {
   }
 
  private:
+  struct Connected {
+    int descriptor;
+  };
+  explicit Client(Connected socket) : socket_(socket.descriptor), connected_(true) {}
+
   static void read_head(const std::string& head, Answer& answer) {
     answer.status = std::stoi(head.substr(9, 3));
     size_t begin = head.find("\r\n");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokamak/server/http/connection.h"
 
-#include <boost/asio/post.hpp>
-
+#include "tokamak/base/log.h"
+#include "tokamak/server/http/connection_exchange.h"
 #include "tokamak/server/http/response_head.h"
 
 namespace tokamak::server {
@@ -16,61 +16,19 @@ constexpr size_t kBodyReadBytes = 65'536;  // While a body comes.
 constexpr size_t kMaxEarlyBytes = 65'536;  // Of later requests that come before the answer.
 constexpr double kLingerSeconds = 2;
 
+steady_clock::time_point after(double seconds) {
+  return steady_clock::now() +
+         std::chrono::duration_cast<steady_clock::duration>(std::chrono::duration<double>(seconds));
+}
+
+Fault no_room(const BodyBudget& bodies) {
+  return unavailable(fmt::format(
+      "bodies of requests take {} bytes in all, the limit is {}: there is no room for this one",
+      bodies.used_bytes(),
+      bodies.limit_bytes));
+}
+
 }  // namespace
-
-/// The handlers' side of a connection. Its calls are dropped once the connection has moved on.
-class ConnectionExchange : public Exchange {
- public:
-  ConnectionExchange(HttpRequest request, const std::shared_ptr<Connection>& connection)
-      : Exchange(std::move(request)), connection_(connection), loop_(connection->loop_) {}
-
-  void respond(HttpResponse response) override {
-    in_loop([response = std::move(response)](Connection& connection) mutable {
-      connection.respond(std::move(response));
-    });
-  }
-  void run(std::shared_ptr<Job> job) override {
-    in_loop([job = std::move(job)](Connection& connection) {
-      if (connection.input_ended_) return connection.close();  // The client has gone.
-      connection.job_ = job;
-      job->start();
-    });
-  }
-  void post(std::function<void()> task) override {
-    boost::asio::post(loop_->context, std::move(task));
-  }
-
-  void begin_stream(HttpResponse head) override {
-    if (Connection* connection = current()) connection->send_head(head, std::nullopt);
-  }
-  void write(std::string_view bytes) override {
-    if (Connection* connection = current()) connection->write_chunk(bytes);
-  }
-  void end_stream() override {
-    if (Connection* connection = current()) connection->end_stream();
-  }
-  void abort() override {
-    in_loop([](Connection& connection) { connection.close(); });
-  }
-
- private:
-  /// Null if this exchange is over. The connection holds itself while it writes.
-  Connection* current() const {
-    auto connection = connection_.lock();
-    return connection && connection->exchange_.get() == this ? connection.get() : nullptr;
-  }
-  template <typename Call>
-  void in_loop(Call call) {
-    boost::asio::post(loop_->context,
-                      [weak = connection_, self = this, call = std::move(call)]() mutable {
-                        auto connection = weak.lock();
-                        if (connection && connection->exchange_.get() == self) call(*connection);
-                      });
-  }
-
-  const std::weak_ptr<Connection> connection_;
-  const std::shared_ptr<EventLoop> loop_;
-};
 
 Connection::Connection(ConnectionContext& context,
                        std::shared_ptr<EventLoop> loop,
@@ -83,7 +41,7 @@ Connection::Connection(ConnectionContext& context,
 
 Connection::~Connection() {
   loop_->remove(this);
-  if (exchange_) --context_.num_answering;
+  end_exchange();
   --context_.num_connections;
   context_.service.metrics.disconnected();
 }
@@ -99,21 +57,29 @@ void Connection::start() {
 
 void Connection::enter(Phase phase, double timeout_seconds) {
   phase_ = phase;
-  deadline_ = steady_clock::now() + std::chrono::duration_cast<steady_clock::duration>(
-                                        std::chrono::duration<double>(timeout_seconds));
+  deadline_ = after(timeout_seconds);
 }
 
 void Connection::close() {
   if (phase_ == Phase::kClosed) return;
   phase_ = Phase::kClosed;
-  job_.reset();
-  if (exchange_) --context_.num_answering;
-  exchange_.reset();
+  end_exchange();
+  share_ = {};
   transport_->close();
 }
 
+void Connection::end_exchange() {
+  job_.reset();
+  if (!exchange_) return;
+  exchange_->end();
+  exchange_.reset();
+  --context_.num_answering;
+}
+
 void Connection::check_deadline(steady_clock::time_point now) {
-  // An answer takes as long as the model takes; only writing it has a limit.
+  const bool handling = exchange_ && !job_ && status_ == 0;
+  if (handling && now >= handler_deadline_) return handler_is_late();
+  // Else an answer takes as long as the model takes; only writing it has a limit.
   const bool timed = phase_ != Phase::kAnswer || writing_;
   if (!timed || now < deadline_) return;
   if (phase_ == Phase::kHead || phase_ == Phase::kBody) {
@@ -128,6 +94,22 @@ void Connection::check_deadline(steady_clock::time_point now) {
   close();
 }
 
+/// A fault of ours: the handler is stuck or has forgotten its exchange. Nobody waits for it.
+void Connection::handler_is_late() {
+  const HttpRequest& request = exchange_->request();
+  base::log(base::LogLevel::kError,
+            "{} {}: no answer from its handler within {} s",
+            request.method,
+            request.path,
+            context_.service.options.handler_timeout_seconds);
+  Fault fault;
+  fault.message = "the server did not get to answer this request; its log says more";
+  fault.code = "internal_error";
+  HttpResponse response = error_response(wire_of(request.path), fault);
+  end_exchange();
+  refuse(std::move(response));
+}
+
 // ---- Reading.
 
 void Connection::read() {
@@ -140,7 +122,7 @@ void Connection::read() {
                         [self = shared_from_this()](const error_code& error, size_t size) {
                           self->reading_ = false;
                           if (self->phase_ == Phase::kClosed) return;
-                          if (error) return self->end_of_input();
+                          if (error) return self->end_of_input(error);
                           self->take_bytes(size);
                         });
 }
@@ -153,28 +135,47 @@ void Connection::take_bytes(size_t size) {
   advance();
 }
 
-void Connection::end_of_input() {
+void Connection::end_of_input(const error_code& error) {
   input_ended_ = true;
-  // An answer that is being written, or that needs no model, still leaves; a generation ends.
-  if (phase_ == Phase::kAnswer && !job_) return;
-  close();
+  // Nobody sends half a request and waits for an answer.
+  if (phase_ != Phase::kAnswer || !is_end_of_input(error)) return close();
+  watch_for_reset();
+  if (!exchange_ || status_ != 0 || begun_) return;
+  begun_ = true;
+  outbox_.text() += kAnswerBegins;
+  flush();
+}
+
+void Connection::watch_for_reset() {
+  transport_->wait_for_reset([self = shared_from_this()] { self->close(); });
+}
+
+/// What has come is used up.
+void Connection::more() {
+  if (input_ended_) return close();
+  read();
 }
 
 void Connection::advance() {
   const ServerOptions& options = context_.service.options;
   while (phase_ == Phase::kIdle || phase_ == Phase::kHead || phase_ == Phase::kBody) {
-    if (buffer_.empty() && phase_ != Phase::kBody) return read();
+    if (buffer_.empty() && phase_ != Phase::kBody) return more();
     if (phase_ == Phase::kIdle) {
       enter(Phase::kHead, options.header_timeout_seconds);
       began_ = steady_clock::now();
       parser_.emplace(options.max_header_bytes, options.max_body_bytes);
+      share_ = BodyShare(context_.bodies);
     }
     std::string_view rest = buffer_;
     const auto progress = parser_->feed(rest);
     buffer_.erase(0, buffer_.size() - rest.size());
+    if (!share_.resize(parser_->body_bytes())) {
+      return refuse(
+          error_response(wire_of(parser_->head().request.path), no_room(context_.bodies)));
+    }
     switch (progress) {
       case RequestParser::Progress::kMore:
-        return read();
+        return more();
       case RequestParser::Progress::kHead:
         if (!admit_head()) return;
         break;
@@ -196,10 +197,14 @@ bool Connection::admit_head() {
     refuse(std::move(*refusal));
     return false;
   }
+  if (!context_.bodies.has_room(static_cast<int64_t>(head.content_length.value_or(0)))) {
+    refuse(error_response(wire_of(head.request.path), no_room(context_.bodies)));
+    return false;
+  }
   match_ = std::get<Match>(std::move(admitted));
   keep_alive_ = head.keep_alive;
   if (head.expects_continue && buffer_.empty()) {
-    outbox_ += "HTTP/1.1 100 Continue\r\n\r\n";
+    outbox_.text() += "HTTP/1.1 100 Continue\r\n\r\n";
     flush();
   }
   enter(Phase::kBody, context_.service.options.body_timeout_seconds);
@@ -212,20 +217,27 @@ void Connection::begin_answer() {
   request.model = std::move(match_.model);
   request.key = match_.key;
   parser_.reset();
-  phase_ = Phase::kAnswer;
-  complete_ = false;
-  exchange_ = std::make_shared<ConnectionExchange>(std::move(request), shared_from_this());
+  expect_answer();
+  exchange_ = std::make_shared<ConnectionExchange>(
+      std::move(request), std::move(share_), shared_from_this());
+  handler_deadline_ = after(context_.service.options.handler_timeout_seconds);
   ++context_.num_answering;
   read();  // Also tells when the client goes away.
   context_.dispatch(*match_.route, exchange_);
 }
 
+void Connection::expect_answer() {
+  phase_ = Phase::kAnswer;
+  complete_ = false;
+  status_ = 0;
+}
+
 /// Answers without a handler, and ends the connection: what else was sent is not understood.
 void Connection::refuse(HttpResponse response) {
   parser_.reset();
+  share_ = {};
   keep_alive_ = false;
-  phase_ = Phase::kAnswer;
-  complete_ = false;
+  expect_answer();
   buffer_.clear();
   respond(std::move(response));
   read();
@@ -234,79 +246,78 @@ void Connection::refuse(HttpResponse response) {
 // ---- Writing.
 
 void Connection::send_head(const HttpResponse& response, std::optional<size_t> length) {
-  if (context_.service.draining() || input_ended_) keep_alive_ = false;
+  const bool last = input_ended_ && buffer_.empty();
+  if (context_.service.draining() || last) keep_alive_ = false;
   if (!length && !chunked_) keep_alive_ = false;
   status_ = response.status;
+  std::string& out = outbox_.text();
+  const size_t begin = out.size();
   append_response_head(
-      outbox_, response, {.length = length, .chunked = !length && chunked_, .close = !keep_alive_});
+      out, response, {.length = length, .chunked = !length && chunked_, .close = !keep_alive_});
+  if (begun_) out.erase(begin, kAnswerBegins.size());
+  begun_ = false;
 }
 
 void Connection::respond(HttpResponse response) {
   send_head(response, response.body.size());
-  if (!head_only_) outbox_ += response.body;
+  if (!head_only_) outbox_.add_body(std::move(response.body));
   complete_ = true;
   flush();
 }
 
+void Connection::run(const std::shared_ptr<Job>& job) {
+  job_ = job;
+  job->start();
+}
+
 void Connection::write_chunk(std::string_view bytes) {
+  std::string& out = outbox_.text();
   if (chunked_) {
-    outbox_ += fmt::format("{:x}\r\n", bytes.size());
-    outbox_ += bytes;
-    outbox_ += "\r\n";
+    fmt::format_to(std::back_inserter(out), "{:x}\r\n", bytes.size());
+    out += bytes;
+    out += "\r\n";
   } else {
-    outbox_ += bytes;
+    out += bytes;
   }
   flush();
 }
 
 void Connection::end_stream() {
-  if (chunked_) outbox_ += "0\r\n\r\n";
+  if (chunked_) outbox_.text() += "0\r\n\r\n";
   complete_ = true;
   flush();
 }
 
 void Connection::flush() {
   if (writing_ || phase_ == Phase::kClosed) return;
-  if (sent_ == sending_.size()) {
-    sending_.clear();
-    sent_ = 0;
-    std::swap(sending_, outbox_);
-  }
-  if (sending_.empty()) return;
+  const std::string_view bytes = outbox_.next();
+  if (bytes.empty()) return;
   writing_ = true;
   enter(phase_, context_.service.options.write_timeout_seconds);
-  transport_->write_some(std::string_view(sending_).substr(sent_),
-                         [self = shared_from_this()](const error_code& error, size_t size) {
-                           self->writing_ = false;
-                           if (self->phase_ == Phase::kClosed) return;
-                           if (error) return self->close();
-                           self->sent_ += size;
-                           if (self->sent_ == self->sending_.size() && self->outbox_.empty()) {
-                             return self->all_written();
-                           }
-                           self->flush();
-                         });
+  transport_->write_some(bytes, [self = shared_from_this()](const error_code& error, size_t size) {
+    self->writing_ = false;
+    if (self->phase_ == Phase::kClosed) return;
+    if (error) return self->close();
+    self->outbox_.sent(size);
+    if (self->outbox_.empty()) return self->all_written();
+    self->flush();
+  });
 }
 
 void Connection::all_written() {
-  if (sending_.capacity() > kBodyReadBytes) {
-    sending_ = {};
-    sent_ = 0;
-  }
   if (phase_ != Phase::kAnswer) return;  // 100 Continue.
   if (complete_) return answered();
+  if (status_ == 0) return;  // kAnswerBegins.
   if (auto job = job_) job->written();
 }
 
 void Connection::answered() {
   context_.service.metrics.answered(
       match_.route ? match_.route->path : "", status_, steady_clock::now() - began_);
-  job_.reset();
-  if (exchange_) --context_.num_answering;
-  exchange_.reset();
+  end_exchange();
   match_ = {};
   head_only_ = false;
-  if (!keep_alive_ || input_ended_) return linger();
+  if (!keep_alive_) return linger();
   enter(Phase::kIdle, context_.service.options.idle_timeout_seconds);
   if (buffer_.capacity() > kMaxEarlyBytes) buffer_.shrink_to_fit();
   advance();

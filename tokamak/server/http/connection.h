@@ -4,6 +4,11 @@
 //
 //   kIdle -> kHead -> kBody -> kAnswer -> kIdle      each arrow may lead to kLinger or kClosed
 //
+// The end of input in kAnswer may mean that the client has gone, or that it has only ended its own
+// side and waits for the answer: TCP says the same of both. They differ once something is sent: who
+// has gone resets the connection. So the first bytes of the answer leave at once, which are the
+// same for every answer, and a reset from then on ends the work for it.
+//
 // kLinger: the last answer was sent and the client is told so; what it still sends is thrown away,
 // since closing with unread bytes would take the answer from it.
 #pragma once
@@ -16,6 +21,7 @@
 #include <string>
 
 #include "tokamak/server/http/event_loop.h"
+#include "tokamak/server/http/outbox.h"
 #include "tokamak/server/http/request_parser.h"
 #include "tokamak/server/http/transport.h"
 #include "tokamak/server/router.h"
@@ -26,10 +32,15 @@ namespace tokamak::server {
 struct ConnectionContext {
   Service& service;
   /// Calls the route's handler, here or on another thread.
-  std::function<void(const Route&, std::shared_ptr<Exchange>)> dispatch;
+  std::function<void(const Route&, const std::shared_ptr<Exchange>&)> dispatch;
+  /// Runs a task for the holder of an API key (-1: of none) on another thread.
+  std::function<void(int key, int64_t bytes, std::function<void()> task)> work;
+  BodyBudget bodies{service.options.body_budget_bytes()};
   std::atomic<int64_t> num_connections{0};
   std::atomic<int64_t> num_answering{0};  ///< Requests that were taken and are not answered.
 };
+
+class ConnectionExchange;
 
 /// Lives in one loop; only the exchange's methods may be called from elsewhere.
 class Connection : public std::enable_shared_from_this<Connection> {
@@ -50,14 +61,20 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void enter(Phase phase, double timeout_seconds);
   void read();
   void take_bytes(size_t size);
-  void end_of_input();
+  void end_of_input(const boost::system::error_code& error);
+  void watch_for_reset();
+  void more();
   void advance();
   bool admit_head();
   void begin_answer();
+  void expect_answer();
   void refuse(HttpResponse response);
+  void end_exchange();
+  void handler_is_late();
 
   void send_head(const HttpResponse& response, std::optional<size_t> length);
   void respond(HttpResponse response);
+  void run(const std::shared_ptr<Job>& job);
   void write_chunk(std::string_view bytes);
   void end_stream();
   void flush();
@@ -75,18 +92,19 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::string buffer_;  // Read and not yet parsed.
   bool reading_ = false, input_ended_ = false;
   std::optional<RequestParser> parser_;
+  BodyShare share_;  // Of the body that comes.
 
   Match match_;
-  std::shared_ptr<Exchange> exchange_;
+  std::shared_ptr<ConnectionExchange> exchange_;
   std::shared_ptr<Job> job_;
+  std::chrono::steady_clock::time_point handler_deadline_;
   bool keep_alive_ = true, head_only_ = false, chunked_ = true;
+  bool begun_ = false;     // kAnswerBegins has been sent, the rest of the head has not.
   bool complete_ = false;  // All of the answer is in the outbox or beyond.
-  int status_ = 0;
+  int status_ = 0;         // Of the answer, once its head is in the outbox.
   std::chrono::steady_clock::time_point began_;
 
-  std::string outbox_;   // To be written next.
-  std::string sending_;  // Being written, from sent_ on.
-  size_t sent_ = 0;
+  Outbox outbox_;
   bool writing_ = false;
 };
 

@@ -119,6 +119,65 @@ TEST(Connection, RefusesBeforeItReadsABody) {
   EXPECT_TRUE(client.closed_by_server());
 }
 
+TEST(Connection, BoundsTheBodiesOfAllClientsTogether) {
+  TestServer::Setup setup;
+  setup.server.max_body_bytes = 1 << 20;
+  setup.server.max_body_bytes_total = 4 << 20;
+  TestServer test(setup);
+  std::vector<std::unique_ptr<Client>> clients;
+  std::vector<int> refused(2, 0);
+  for (int i = 0; i < 20; ++i) {
+    const bool chunked = i % 2 == 1;
+    clients.push_back(std::make_unique<Client>(test.server->port()));
+    Client& client = *clients.back();
+    client.send(fmt::format("POST /tokenize HTTP/1.1\r\nHost: x\r\n{}\r\n\r\n",
+                            chunked ? "Transfer-Encoding: chunked" : "Content-Length: 1048576"));
+    if (chunked) client.send("100000\r\n");
+    client.send(std::string((1 << 20) - 1000, 'a'));  // And no more.
+  }
+  std::this_thread::sleep_for(100ms);
+  for (int i = 0; i < 20; ++i) {
+    if (!clients[static_cast<size_t>(i)]->read_some(1ms)) continue;
+    Answer answer = clients[static_cast<size_t>(i)]->read_answer();
+    EXPECT_EQ(answer.status, 503);
+    EXPECT_TRUE(answer.headers.contains("retry-after"));
+    ++refused[static_cast<size_t>(i % 2)];
+  }
+  EXPECT_GE(refused[0] + refused[1], 16);
+  EXPECT_GT(refused[0], 0);
+  EXPECT_GT(refused[1], 0);
+  // What is small finds room beside them, and the room comes back.
+  EXPECT_EQ(test.post("/tokenize", {{"prompt", std::string(10'000, 'a')}}).status, 200);
+  clients.clear();
+  const Json large = {{"prompt", std::string(1'000'000, 'a')}};
+  EXPECT_TRUE(eventually([&] { return test.post("/tokenize", large).status == 200; }));
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(test.post("/tokenize", large).status, 200);
+}
+
+TEST(Connection, SaysWhenTooManyRequestsWaitToBeRead) {
+  TestServer::Setup setup;
+  setup.server.request_threads = 1;
+  setup.server.max_request_queue = 1;
+  TestServer test(setup);
+  const std::string request =
+      request_text("POST", "/tokenize", Json({{"prompt", std::string(1 << 20, 'a')}}).dump());
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < 10; ++i) {
+    clients.push_back(std::make_unique<Client>(test.server->port()));
+    clients.back()->send(request);
+  }
+  std::map<int, int> answers;
+  for (auto& client : clients) {
+    Answer answer = client->read_answer();
+    ++answers[answer.status];
+    if (answer.status == 429) {
+      EXPECT_TRUE(answer.headers.contains("retry-after"));
+    }
+  }
+  EXPECT_GE(answers[200], 1);
+  EXPECT_EQ(answers[200] + answers[429], 10);
+}
+
 TEST(Connection, BoundsHeadersAndDropsSlowSenders) {
   TestServer::Setup setup;
   setup.server.header_timeout_seconds = 0.2;

@@ -54,7 +54,7 @@ void append_header(std::string& out, std::string_view name, std::string_view val
 }  // namespace
 
 void append_response_head(std::string& out, const HttpResponse& response, const Framing& framing) {
-  out += fmt::format("HTTP/1.1 {} {}\r\n", response.status, reason_of(response.status));
+  out += fmt::format("{}{} {}\r\n", kAnswerBegins, response.status, reason_of(response.status));
   append_header(out, "Date", date());
   append_header(out, "Content-Type", response.content_type);
   if (framing.length) append_header(out, "Content-Length", std::to_string(*framing.length));

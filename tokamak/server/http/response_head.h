@@ -4,10 +4,14 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "tokamak/server/exchange.h"
 
 namespace tokamak::server {
+
+/// What every answer begins with, whatever it will be.
+inline constexpr std::string_view kAnswerBegins = "HTTP/1.1 ";
 
 struct Framing {
   std::optional<size_t> length;  ///< Of the body, if it is known.

@@ -24,6 +24,9 @@ class PlainTransport : public Transport {
     socket_.shutdown(Socket::shutdown_send, ignored);
     done();
   }
+  void wait_for_reset(std::function<void()> done) override {
+    socket_.async_wait(Socket::wait_error, [done = std::move(done)](const error_code&) { done(); });
+  }
   void close() override {
     error_code ignored;
     socket_.close(ignored);
@@ -52,6 +55,10 @@ class TlsTransport : public Transport {
       done();
     });
   }
+  void wait_for_reset(std::function<void()> done) override {
+    stream_.next_layer().async_wait(Socket::wait_error,
+                                    [done = std::move(done)](const error_code&) { done(); });
+  }
   void close() override {
     error_code ignored;
     stream_.next_layer().close(ignored);
@@ -67,6 +74,10 @@ Error tls_error(std::string_view what, const std::string& file, const error_code
 }
 
 }  // namespace
+
+bool is_end_of_input(const error_code& error) {
+  return error == asio::error::eof || error == asio::ssl::error::stream_truncated;
+}
 
 std::unique_ptr<Transport> plain_transport(Socket socket) {
   return std::make_unique<PlainTransport>(std::move(socket));

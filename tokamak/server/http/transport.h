@@ -32,8 +32,14 @@ class Transport {
   /// Tells the client that nothing more comes; what it sends can still be read. `done` keeps its
   /// owner alive until that is over.
   virtual void end_writing(std::function<void()> done) = 0;
+  /// Calls `done` when the client has reset the connection, or when it is closed here. For those
+  /// whose input has ended: they cannot be read from any more.
+  virtual void wait_for_reset(std::function<void()> done) = 0;
   virtual void close() = 0;
 };
+
+/// The client has ended its side; it may still read. All other errors mean that it has gone.
+bool is_end_of_input(const boost::system::error_code& error);
 
 std::unique_ptr<Transport> plain_transport(Socket socket);
 std::unique_ptr<Transport> tls_transport(Socket socket, boost::asio::ssl::context& context);

@@ -37,6 +37,7 @@ Result<std::vector<std::string>> take_texts(Json& body) {
     FieldReader reader(body);
     reader.texts("prompt", read);
     if (auto status = reader.status(); !status.ok()) return status.error();
+    if (read.empty()) return base::invalid("prompt is empty");
     texts = std::move(read);
   }
   body.erase("instances");
