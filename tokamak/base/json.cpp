@@ -1,32 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokamak/base/json.h"
 
+#include "tokamak/base/json_builder.h"
+
 namespace tokamak::base {
 namespace {
-
-/// nlohmann's parser keeps its stack on the heap, but whoever walks the value afterwards recurses:
-/// bound the nesting first.
-int nesting_depth(std::string_view text) {
-  int depth = 0, deepest = 0;
-  bool in_string = false, escaped = false;
-  for (char c : text) {
-    if (in_string) {
-      if (escaped)
-        escaped = false;
-      else if (c == '\\')
-        escaped = true;
-      else if (c == '"')
-        in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{' || c == '[') {
-      deepest = std::max(deepest, ++depth);
-    } else if (c == '}' || c == ']') {
-      --depth;
-    }
-  }
-  return deepest;
-}
 
 Error wrong_type(std::string_view key, std::string_view expected, const Json& found) {
   std::string shown = found.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -46,16 +24,18 @@ std::string type_name(const Json& value) {
 }
 
 Result<Json> parse_json(std::string_view text, std::string_view what, int max_depth) {
-  if (int depth = nesting_depth(text); depth > max_depth) {
-    return corrupt(
-        fmt::format("{}: JSON is nested {} deep, the limit is {}", what, depth, max_depth));
-  }
-  try {
-    return Json::parse(text);
-  } catch (const Json::parse_error& e) {
-    return corrupt(fmt::format("{}: not valid JSON at byte {}: {}", what, e.byte, e.what()));
-  } catch (const Json::exception& e) {
-    return corrupt(fmt::format("{}: not valid JSON: {}", what, e.what()));
+  JsonBuilder builder({.max_depth = max_depth});
+  if (Json::sax_parse(text, &builder)) return std::move(builder.value());
+  const JsonFault& fault = builder.fault();
+  switch (fault.kind) {
+    case JsonFault::Kind::kDepth:
+      return corrupt(fmt::format("{}: JSON is nested more than {} deep", what, max_depth));
+    case JsonFault::Kind::kSyntax:
+    case JsonFault::Kind::kEncoding:
+      return corrupt(
+          fmt::format("{}: not valid JSON at byte {}: {}", what, fault.byte, fault.detail));
+    default:
+      return corrupt(fmt::format("{}: not valid JSON: {}", what, fault.detail));
   }
 }
 

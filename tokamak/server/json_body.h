@@ -5,17 +5,15 @@
 
 #include <string_view>
 
-#include "tokamak/base/json.h"
+#include "tokamak/base/json_builder.h"
 
 namespace tokamak::server {
 
-struct JsonLimits {
-  int max_depth = 64;
-  int64_t max_values = 1'000'000;
-  int64_t max_members = 2048;  ///< Of one object: looking up and adding members is linear in it.
-};
+/// Few members, as to look one up is linear in them.
+inline constexpr base::JsonLimits kBodyLimits{
+    .max_depth = 64, .max_values = 1'000'000, .max_members = 2048, .members_once = true};
 
 /// An object. Errors: invalid (what is wrong and at which byte, or which limit was passed).
-Result<Json> parse_object(std::string_view text, const JsonLimits& limits = {});
+Result<Json> parse_object(std::string_view text, const base::JsonLimits& limits = kBodyLimits);
 
 }  // namespace tokamak::server

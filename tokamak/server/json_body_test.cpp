@@ -6,7 +6,7 @@
 namespace tokamak::server {
 namespace {
 
-std::string why(std::string_view text, const JsonLimits& limits = {}) {
+std::string why(std::string_view text, const base::JsonLimits& limits = kBodyLimits) {
   auto parsed = parse_object(text, limits);
   return parsed.ok() ? "" : parsed.error().message;
 }
@@ -38,7 +38,8 @@ TEST(JsonBody, HoldsNumbersThatFit) {
 }
 
 TEST(JsonBody, IsBounded) {
-  const JsonLimits limits{.max_depth = 3, .max_values = 10, .max_members = 3};
+  const base::JsonLimits limits{
+      .max_depth = 3, .max_values = 10, .max_members = 3, .members_once = true};
   EXPECT_EQ(why(R"({"a":[[1]]})", limits), "");
   EXPECT_EQ(why(R"({"a":[[[1]]]})", limits), "body is nested deeper than 3 levels");
   EXPECT_EQ(why(R"({"a":[1,2,3,4,5,6,7,8]})", limits), "");
