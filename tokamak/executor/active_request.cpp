@@ -17,22 +17,21 @@ ActiveRequest::ActiveRequest(Request request,
                              Answer answer,
                              TimePoint arrival,
                              TimePoint queued_since)
-    : request_(std::move(request)),
-      number_(number),
+    : number_(number),
       seed_(seed),
-      prompt_size_(request_.prompt.size()),
+      prompt_size_(request.prompt.size()),
       queued_since_(queued_since),
-      forked_(request_.n == 1),
-      tokens_(std::move(request_.prompt)),
-      keys_{request_.cache_salt, {}},
+      forked_(request.n == 1),
+      tokens_(std::move(request.prompt)),
+      keys_{request.cache_salt, {}},
       answer_(std::move(answer)),
-      responses_(std::make_shared<ResponseQueue>(request_.n)) {
+      responses_(std::make_shared<ResponseQueue>(request.n)),
+      request_(std::make_shared<const Request>(std::move(request))) {
   timing_.arrival = arrival;
 }
 
 ActiveRequest::ActiveRequest(const ActiveRequest& first, int64_t index)
-    : request_(first.request_),
-      number_(first.number_),
+    : number_(first.number_),
       seed_(first.seed_ + static_cast<uint64_t>(index)),
       index_(index),
       prompt_size_(first.prompt_size_),
@@ -42,8 +41,8 @@ ActiveRequest::ActiveRequest(const ActiveRequest& first, int64_t index)
       keys_(first.keys_),
       cached_tokens_(first.cached_tokens_),
       answer_(first.answer_),
-      responses_(first.responses_) {
-  request_.sampling.prompt_logprobs = -1;
+      responses_(first.responses_),
+      request_(first.request_) {
   timing_.arrival = first.timing_.arrival;
 }
 
@@ -162,12 +161,12 @@ void ActiveRequest::computed(int64_t num_tokens, TimePoint now, KvCache& cache) 
   }
   if (num_cached_ < num_known() || answer_.num_tokens() > 0) return;
   responses_->push_prompt(std::exchange(prompt_logprobs_, {}));
-  if (request_.sampling.max_tokens == 0) finish(FinishReason::kLength, {}, now, cache);
+  if (request_->sampling.max_tokens == 0) finish(FinishReason::kLength, {}, now, cache);
 }
 
 void ActiveRequest::fork(std::vector<std::unique_ptr<ActiveRequest>>& siblings) {
   if (std::exchange(forked_, true)) return;
-  for (int64_t index = 1; index < request_.n; ++index) {
+  for (int64_t index = 1; index < request_->n; ++index) {
     siblings.push_back(std::unique_ptr<ActiveRequest>(new ActiveRequest(*this, index)));
   }
 }
@@ -181,7 +180,7 @@ void ActiveRequest::sampled(runtime::Sampled sampled, TimePoint now, KvCache& ca
   text_.clear();
   auto end = answer_.push(sampled.token, text_);
   std::optional<TokenLogprobs> logprobs;
-  if (request_.sampling.logprobs >= 0) {
+  if (request_->sampling.logprobs >= 0) {
     cumulative_logprob_ += sampled.logprob;
     logprobs = TokenLogprobs{sampled.logprob, std::move(sampled.top_logprobs)};
   }
@@ -199,7 +198,9 @@ bool ActiveRequest::before(const ActiveRequest& other) const {
 }
 
 int64_t ActiveRequest::end_scored() const {
-  return request_.sampling.prompt_logprobs >= 0 ? static_cast<int64_t>(prompt_size_) - 1 : 0;
+  return index_ == 0 && request_->sampling.prompt_logprobs >= 0
+             ? static_cast<int64_t>(prompt_size_) - 1
+             : 0;
 }
 
 int32_t ActiveRequest::token_id(int64_t position) const {
@@ -222,10 +223,10 @@ Demand ActiveRequest::demand(const KvCache& cache) {
   demand.num_tokens = num_known() + under_way_.samples;
   // A last token is not computed, whatever it is.
   if (under_way_.samples > 0 &&
-      answer_.num_tokens() + under_way_.samples >= request_.sampling.max_tokens)
+      answer_.num_tokens() + under_way_.samples >= request_->sampling.max_tokens)
     --demand.num_tokens;
   demand.num_cached = num_computed();
-  demand.samples = request_.sampling.max_tokens > 0;
+  demand.samples = request_->sampling.max_tokens > 0;
   demand.first_scored = num_scored_;
   demand.end_scored = end_scored();
   if (running()) {
@@ -239,7 +240,7 @@ Demand ActiveRequest::demand(const KvCache& cache) {
 
 runtime::SampleContext ActiveRequest::sample_context(int64_t position) const {
   runtime::SampleContext context;
-  context.params = &request_.sampling;
+  context.params = &request_->sampling;
   context.prompt = std::span(tokens_).first(prompt_size_);
   context.output = std::span(tokens_).subspan(prompt_size_);
   context.banned = answer_.banned(position - static_cast<int64_t>(prompt_size_));

@@ -88,11 +88,11 @@ class ActiveRequest {
   bool decoding() const;
   bool before(const ActiveRequest& other) const;
   bool cancelled() const { return responses_->cancelled.load(std::memory_order_relaxed); }
-  bool expired(TimePoint now) const { return request_.deadline && *request_.deadline <= now; }
-  const std::optional<TimePoint>& deadline() const { return request_.deadline; }
+  bool expired(TimePoint now) const { return request_->deadline && *request_->deadline <= now; }
+  const std::optional<TimePoint>& deadline() const { return request_->deadline; }
   /// While it waits, `pages` are those that it would take from `cache`.
   Demand demand(const KvCache& cache);
-  const Request& request() const { return request_; }  // Without its prompt.
+  const Request& request() const { return *request_; }  // Without its prompt.
   std::span<const int32_t> tokens() const { return tokens_; }
   int64_t num_cached() const { return num_cached_; }
   /// Those, and the ones that the steps under way compute.
@@ -114,7 +114,7 @@ class ActiveRequest {
   runtime::SampleContext sample_context(int64_t position) const;
   FinishReason finish_reason() const { return finish_reason_; }
   /// Those that end when it does.
-  int64_t num_answers() const { return forked_ ? 1 : request_.n; }
+  int64_t num_answers() const { return forked_ ? 1 : request_->n; }
   TimePoint arrival() const { return timing_.arrival; }
   size_t prompt_size() const { return prompt_size_; }
   const std::shared_ptr<ResponseQueue>& responses() const { return responses_; }
@@ -132,7 +132,6 @@ class ActiveRequest {
     int32_t row = -1;     // Of the newest step's logits.
   };
 
-  Request request_;  // Its prompt is moved to tokens_.
   const uint64_t number_, seed_;
   const int64_t index_ = 0;
   const size_t prompt_size_;
@@ -158,6 +157,8 @@ class ActiveRequest {
   Timing timing_;
   std::optional<Error> error_;
   std::shared_ptr<ResponseQueue> responses_;
+  // Shared by all its answers. Its prompt was moved to tokens_.
+  std::shared_ptr<const Request> request_;
 };
 
 }  // namespace tokamak::executor

@@ -237,7 +237,11 @@ class FakeTokenizer : public text::Tokenizer {
   Result<std::vector<text::TokenId>> encode(std::string_view text,
                                             const text::EncodeOptions&) const override {
     std::vector<text::TokenId> ids;
-    for (char c : text) ids.push_back(token_id(std::string_view(&c, 1)).value_or(0));
+    while (!text.empty()) {
+      const bool special = eos_ && text.starts_with(pieces_[*eos_]);
+      ids.push_back(special ? *eos_ : token_id(text.substr(0, 1)).value_or(0));
+      text.remove_prefix(special ? pieces_[*eos_].size() : 1);
+    }
     return ids;
   }
   int64_t vocab_size() const override { return static_cast<int64_t>(pieces_.size()); }

@@ -41,8 +41,14 @@ size_t beginning(const std::string& text, const std::vector<std::string>& stops)
   return most;
 }
 
+std::shared_ptr<const StopPatterns> patterns(const std::vector<std::string>& stops,
+                                             bool included = false,
+                                             const text::Tokenizer* hidden_by = nullptr) {
+  return std::make_shared<const StopPatterns>(stops, included, hidden_by);
+}
+
 Cut run(const std::vector<std::string>& pieces, const std::vector<std::string>& stops) {
-  StopTexts matcher(stops);
+  StopTexts matcher(patterns(stops));
   std::string out, seen;
   for (const std::string& piece : pieces) {
     const auto stop = matcher.push(piece, true, out);
@@ -92,7 +98,7 @@ TEST(StopTexts, EverySplitOfRandomTextsGivesWhatTheDefinitionGives) {
 }
 
 TEST(StopTexts, StopsThatAreNotYetAllowedAreText) {
-  StopTexts matcher({"abab"});
+  StopTexts matcher(patterns({"abab"}));
   std::string out;
   EXPECT_FALSE(matcher.push("xabab", false, out));
   EXPECT_EQ(out, "xab") << "its end may begin another";
@@ -176,12 +182,64 @@ TEST(Answer, EndsAfterWhatStopsItIfAsked) {
 }
 
 TEST(StopTexts, ThatAreIncludedHoldNothingBack) {
-  StopTexts matcher({"abc"}, true);
+  StopTexts matcher(patterns({"abc"}, true));
   std::string out;
   EXPECT_FALSE(matcher.push("xab", true, out));
   EXPECT_EQ(out, "xab");
   EXPECT_EQ(matcher.push("cdef", true, out), 0u);
   EXPECT_EQ(out, "xabc");
+}
+
+/// A special token in the text of a stop: a stop text is compared with all that was said.
+TEST(Answer, EndsBeforeAStopTextThatIsASpecialToken) {
+  Said said = say({.ignore_eos = true, .stop = {"x", "<eos>", "y"}}, {0, 1, 28, 2});
+  EXPECT_EQ(said.text, "ab");
+  EXPECT_EQ(said.end->reason, FinishReason::kStop);
+  EXPECT_EQ(said.end->stop_reason, StopReason{std::string("<eos>")});
+  EXPECT_EQ(said.num_tokens, 3);
+  said = say({.ignore_eos = true, .stop = {"b<eos>c"}}, {0, 1, 28, 2, 3});
+  EXPECT_EQ(said.text, "a") << "with text around it";
+  EXPECT_EQ(said.end->stop_reason, StopReason{std::string("b<eos>c")});
+  said = say({.max_tokens = 5, .ignore_eos = true, .stop = {"b<eos>c"}}, {0, 1, 28, 3, 4});
+  EXPECT_EQ(said.text, "abde") << "what was held back comes out, the token does not";
+  said = say({.max_tokens = 3, .ignore_eos = true, .stop = {"<eos>"}}, {0, 1, 28});
+  EXPECT_EQ(said.end->reason, FinishReason::kStop) << "at max_tokens";
+  said = say({.min_tokens = 3, .ignore_eos = true, .stop = {"<eos>"}}, {0, 28, 1, 28, 2});
+  EXPECT_EQ(said.text, "ab") << "before min_tokens it is passed over as other stops are";
+  EXPECT_EQ(said.num_tokens, 4);
+}
+
+TEST(Answer, EndsAfterAStopTextThatIsASpecialTokenIfAsked) {
+  runtime::SamplingParams sampling{.stop = {"<eos>"}, .include_stop_str_in_output = true};
+  sampling.ignore_eos = true;
+  EXPECT_EQ(say(sampling, {0, 28, 1}).text, "a<eos>");
+  sampling.stop = {"b<eos>c"};
+  EXPECT_EQ(say(sampling, {0, 1, 28, 2, 3}).text, "ab<eos>c");
+  sampling.max_tokens = 4;
+  EXPECT_EQ(say(sampling, {0, 1, 28, 3}).text, "abd");
+}
+
+TEST(Answer, AStopTextWithoutSpecialTokensIsComparedWithWhatIsShown) {
+  const Said said = say({.ignore_eos = true, .stop = {"<eos>", "bc"}}, {0, 1, 25, 2, 28});
+  EXPECT_EQ(said.text, "abzc");
+  // The hidden token stands between the two letters of a stop.
+  StopTexts matcher(patterns({"bc", "<eos>x"}, false, tokenizer().get()));
+  std::string out;
+  EXPECT_FALSE(matcher.push("ab", true, out));
+  EXPECT_FALSE(matcher.push_hidden("<eos>", true, out));
+  EXPECT_EQ(out, "a");
+  EXPECT_EQ(matcher.push("c", true, out), 0u);
+  EXPECT_EQ(out, "a");
+}
+
+TEST(Answer, ThatShowsSpecialTokensEndsBeforeThem) {
+  Request request = request_with({.ignore_eos = true, .stop = {"<eos>"}});
+  request.skip_special_tokens = false;
+  Answer answer(request, tokenizer(), {});
+  std::string text;
+  EXPECT_FALSE(answer.push(0, text));
+  EXPECT_TRUE(answer.push(28, text));
+  EXPECT_EQ(text, "a");
 }
 
 TEST(Answer, AtMaxTokensWhatWasHeldBackComesOut) {
