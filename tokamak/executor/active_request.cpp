@@ -2,7 +2,6 @@
 #include "tokamak/executor/active_request.h"
 
 #include <algorithm>
-#include <tuple>
 
 namespace tokamak::executor {
 
@@ -192,9 +191,13 @@ bool ActiveRequest::decoding() const {
   return num_cached_ + 1 == num_known() && answer_.num_tokens() > 0;
 }
 
-bool ActiveRequest::before(const ActiveRequest& other) const {
-  return std::tie(queued_since_, number_, index_) <
-         std::tie(other.queued_since_, other.number_, other.index_);
+Claim ActiveRequest::claim() const {
+  return {.owner = request_->owner,
+          .arrival = timing_.arrival,
+          .head_start = timing_.arrival - queued_since_,
+          .number = number_,
+          .index = index_,
+          .running = running()};
 }
 
 int64_t ActiveRequest::end_scored() const {

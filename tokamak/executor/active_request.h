@@ -21,6 +21,7 @@
 #include <string>
 #include <vector>
 
+#include "tokamak/executor/fair_order.h"
 #include "tokamak/executor/kv_cache.h"
 #include "tokamak/executor/outputs.h"
 #include "tokamak/executor/request.h"
@@ -49,6 +50,9 @@ class ActiveRequest {
   State state() const { return state_; }
   bool running() const { return state_ == State::kRunning; }
   bool finished() const { return state_ == State::kFinished; }
+  /// It is in the queue of requests: it, or what it was forked from, never held pages.
+  bool in_queue() const { return state_ == State::kQueued && !held_pages() && index_ == 0; }
+  bool held_pages() const { return timing_.admission.has_value(); }
 
   /// True if its request never ran before.
   bool admit(TimePoint now);
@@ -86,7 +90,7 @@ class ActiveRequest {
   /// Of what was handed out: the next step computes its last token, which was sampled in the one
   /// before.
   bool decoding() const;
-  bool before(const ActiveRequest& other) const;
+  Claim claim() const;
   bool cancelled() const { return responses_->cancelled.load(std::memory_order_relaxed); }
   bool expired(TimePoint now) const { return request_->deadline && *request_->deadline <= now; }
   const std::optional<TimePoint>& deadline() const { return request_->deadline; }

@@ -41,7 +41,7 @@ class DrivenLoop {
 
   const StepLoop& loop() const { return *loop_; }
   ExecutorStats stats() const { return loop_->stats(); }
-  int64_t waiting() const { return inbox_->waiting; }
+  int64_t waiting() const { return inbox_->waiting(); }
   std::optional<Error> failure() const { return inbox_->failure(); }
 
   TimePoint time{std::chrono::seconds(1000)};

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -20,8 +21,11 @@ class Inbox {
   explicit Inbox(int64_t max_waiting) : max_waiting_(max_waiting) {}
 
   /// Errors: that of fail(); overloaded, if max_waiting requests wait already or the inbox is
-  /// closed.
+  /// closed. Who has few of those that wait may put more beyond them: a quarter of max_waiting if
+  /// its group has few, and another if its key has. So nobody fills the queue for all others.
   Result<void> put(std::unique_ptr<ActiveRequest> request);
+  /// A request of `owner` does not wait any more: it got pages for the first time, or has ended.
+  void left(const Owner& owner);
   /// A request was cancelled.
   void wake();
   /// Moves what came since the last call behind `requests`. True if a request was cancelled since.
@@ -40,14 +44,19 @@ class Inbox {
   /// Waits until the step loop sleeps or has ended, and nothing is left in here.
   void wait_idle();
 
-  /// Requests that wait, here or in the step loop, which keeps the count.
-  std::atomic<int64_t> waiting{0};
+  /// Requests that were put and have not left.
+  int64_t waiting() const { return waiting_; }
 
  private:
+  int64_t limit_of(const Owner& owner) const;
+
   const int64_t max_waiting_;
   mutable std::mutex mutex_;
   std::condition_variable woken_, idled_;
   std::vector<std::unique_ptr<ActiveRequest>> arrivals_;
+  std::atomic<int64_t> waiting_{0};
+  std::map<Owner, int64_t> waiting_of_group_;
+  std::map<int64_t, int64_t> waiting_of_key_;
   bool cancels_ = false, wake_ = false, idle_ = false, closed_ = false;
   std::optional<Error> failure_;
   std::atomic<bool> stopped_{false};

@@ -21,13 +21,14 @@ enum class Fault {
 };
 
 struct ExecutorOptions {
-  int64_t max_queue = 1024;   ///< Requests that may wait; more are refused as overloaded. >= 1
+  int64_t max_queue = 1024;   ///< Requests that may wait; more are refused as overloaded, but for
+                              ///< some of owners who have few (Inbox). >= 1
   int64_t max_running = 0;    ///< Requests that may hold KV pages; 0: all that a step can take.
   int64_t budget_tokens = 0;  ///< Rows of one step; 0: all that a step can take. Less means shorter
                               ///< stalls of running answers when a long prompt comes.
-  double priority_seconds = 10;  ///< A request of priority p is as urgent as if it had come p times
-                                 ///< this earlier, so nobody waits forever. >= 0
-  bool prefix_reuse = true;      ///< Prompts take the full pages that an equal prefix left behind.
+  double priority_seconds = 1;  ///< A request of priority p is as urgent as if it had come p times
+                                ///< this earlier, so nobody waits forever. >= 0
+  bool prefix_reuse = true;  ///< Prompts take the full pages that an equal prefix left behind.
   bool overlap = true;  ///< A step is launched before the tokens of the one before it are known,
                         ///< where the session can. Changes no answer; false is for finding faults.
   std::vector<int64_t> eos_ids;  ///< Tokens that end an answer (of the generation config); empty:

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <chrono>
+#include <compare>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -24,10 +25,19 @@ inline constexpr int kMaxPriority = 100;
 inline constexpr int64_t kMaxAnswers = 128;
 inline constexpr size_t kMaxSaltBytes = 256;
 
+/// For whom a request is served. Keys take turns, and within a key its groups do: the requests of
+/// one client that belong together, such as the prompts of a list.
+struct Owner {
+  int64_t key = -1;
+  uint64_t group = 0;
+  friend auto operator<=>(const Owner&, const Owner&) = default;
+};
+
 struct Request {
   std::string id;               ///< The caller's name for it, for logs; may be empty.
   std::vector<int32_t> prompt;  ///< Token ids, at least one.
   runtime::SamplingParams sampling;
+  Owner owner;                        ///< By default all requests are of one, and by urgency.
   int priority = 0;                   ///< Higher goes first. [-100, 100]
   std::optional<TimePoint> deadline;  ///< Ends the request wherever it is, kDeadline.
   bool skip_special_tokens = true;    ///< In the text of the answer.

@@ -56,6 +56,7 @@ class Simulation {
 
   ExecutorOptions options() {
     ExecutorOptions options;
+    options.priority_seconds = 10;
     options.fault = [this](Fault fault, const Request&) {
       return chance(fault == Fault::kStep ? 20000 : 5000);
     };

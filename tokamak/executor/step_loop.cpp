@@ -104,7 +104,6 @@ bool StepLoop::take_arrivals() {
 }
 
 void StepLoop::take_forked() {
-  inbox_->waiting += static_cast<int64_t>(forked_.size());
   insert(forked_);
 }
 
@@ -112,13 +111,21 @@ void StepLoop::insert(std::vector<std::unique_ptr<ActiveRequest>>& requests) {
   for (auto& request : requests) {
     if (request->deadline())
       next_deadline_ = std::min(next_deadline_.value_or(TimePoint::max()), *request->deadline());
-    const auto place =
-        std::upper_bound(active_.begin(), active_.end(), request, [](const auto& a, const auto& b) {
-          return a->before(*b);
-        });
-    active_.insert(place, std::move(request));
+    active_.push_back(std::move(request));
+    in_order_ = false;
   }
   requests.clear();
+}
+
+/// Whose turn it is changes with who is there, who runs and who was served.
+void StepLoop::sort_active() {
+  if (std::exchange(in_order_, true)) return;
+  claims_.clear();
+  for (const auto& request : active_) claims_.push_back(request->claim());
+  std::vector<std::shared_ptr<ActiveRequest>> sorted;
+  sorted.reserve(active_.size());
+  for (uint32_t index : fair_.order(claims_)) sorted.push_back(std::move(active_[index]));
+  active_ = std::move(sorted);
 }
 
 void StepLoop::end_cancelled(bool cancels) {
@@ -139,6 +146,7 @@ void StepLoop::end_cancelled(bool cancels) {
 }
 
 bool StepLoop::plan_capacity() {
+  sort_active();
   capacity_.begin();
   verdicts_.assign(active_.size(), CapacityPlan::Verdict::kWaits);
   demands_.assign(active_.size(), {});
@@ -161,7 +169,7 @@ bool StepLoop::schedule() {
     if (verdicts_[i] == CapacityPlan::Verdict::kPreempted) {
       request.preempt(cache_);
       demand.running = false;
-      ++inbox_->waiting;
+      in_order_ = false;
       ++stats_.preemptions;
     }
     if (verdicts_[i] != CapacityPlan::Verdict::kRuns) continue;
@@ -178,12 +186,18 @@ bool StepLoop::schedule() {
 }
 
 void StepLoop::admit(ActiveRequest& request) {
-  --inbox_->waiting;
+  leave_queue(request);
   const TimePoint time = now();
+  fair_.served(request.request().owner, time);
+  in_order_ = false;
   if (!request.admit(time)) return;
   ++stats_.admitted;
   stats_.queue_seconds += seconds(request.arrival(), time);
   stats_.prefix_query_tokens += static_cast<int64_t>(request.prompt_size());
+}
+
+void StepLoop::leave_queue(const ActiveRequest& request) {
+  if (request.in_queue()) inbox_->left(request.request().owner);
 }
 
 bool StepLoop::faulty(Fault fault, const ActiveRequest& request) const {
@@ -312,12 +326,12 @@ void StepLoop::hand_out(const Part& part,
 }
 
 void StepLoop::end(ActiveRequest& request, FinishReason reason) {
-  if (!request.running()) --inbox_->waiting;
+  leave_queue(request);
   request.finish(reason, {}, now(), cache_);
 }
 
 void StepLoop::fail(ActiveRequest& request, const Error& error) {
-  if (!request.running()) --inbox_->waiting;
+  leave_queue(request);
   request.fail(error, now(), cache_);
 }
 
@@ -331,6 +345,8 @@ void StepLoop::forget_finished() {
   for (const auto& request : active_) {
     if (!request->finished()) continue;
     stats_.finished[static_cast<size_t>(request->finish_reason())] += request->num_answers();
+    if (request->held_pages()) fair_.served(request->request().owner, now());
+    in_order_ = false;
   }
   std::erase_if(active_, [](const auto& request) { return request->finished(); });
   publish();
@@ -339,7 +355,7 @@ void StepLoop::forget_finished() {
 void StepLoop::publish() {
   stats_.running = std::count_if(
       active_.begin(), active_.end(), [](const auto& request) { return request->running(); });
-  stats_.waiting = inbox_->waiting;
+  stats_.waiting = static_cast<int64_t>(active_.size()) - stats_.running;
   stats_.pages_used = cache_.used_pages();
   stats_.pages_cached = cache_.cached_pages();
   stats_.evictions = cache_.evictions();

@@ -44,6 +44,8 @@ class StepLoop {
   bool take_arrivals();
   void take_forked();
   void insert(std::vector<std::unique_ptr<ActiveRequest>>& requests);
+  void leave_queue(const ActiveRequest& request);
+  void sort_active();
   void end_cancelled(bool cancels);
   void advance();
   bool launch_next();
@@ -75,7 +77,9 @@ class StepLoop {
   CapacityPlan capacity_;
   KvCache cache_;
 
-  std::vector<std::shared_ptr<ActiveRequest>> active_;  // Most urgent first; none is finished.
+  std::vector<std::shared_ptr<ActiveRequest>> active_;  // None is finished.
+  FairOrder fair_;
+  bool in_order_ = true;  // active_ is in the order of turns.
   std::vector<std::unique_ptr<ActiveRequest>> arrivals_, forked_;
   std::optional<TimePoint> next_deadline_;  // No request expires before.
   std::optional<Error> failure_;            // The device is lost.
@@ -83,6 +87,7 @@ class StepLoop {
   // The step at hand; members for their memory.
   std::vector<CapacityPlan::Verdict> verdicts_;
   std::vector<Demand> demands_;
+  std::vector<Claim> claims_;
   std::vector<Chunk> chunks_;
 
   mutable std::mutex published_mutex_;

@@ -58,6 +58,7 @@ TEST_P(Loop, WhenPagesRunOutTheYoungestIsPreemptedAndItsAnswerIsTheSame) {
 TEST_P(Loop, PriorityGoesFirstButNobodyWaitsForever) {
   ExecutorOptions options;
   options.max_running = 1;
+  options.priority_seconds = 10;
   Bench bench(kSmall, options);
   auto running = bench.submit(request_of({1}, 3));
   bench.turn();
