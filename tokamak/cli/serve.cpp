@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <atomic>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <thread>
 
@@ -94,7 +95,12 @@ Result<int> run_serve(ServeFlags flags) {
       std::chrono::duration<double>(flags.drain_timeout_seconds));
   const bool drained = server->drain(timeout, [] { return signals > 1; });
   server->stop();
-  if (auto failure = llm->executor().failure()) return *failure;
+  if (auto failure = llm->executor().failure()) {
+    // A step that hangs holds the device's driver, and whoever tidies up would wait for it.
+    std::fputs(fmt::format("error: {}\n", failure->text()).c_str(), stderr);
+    std::fflush(nullptr);
+    std::_Exit(base::exit_status(failure->code));
+  }
   print(drained ? "stopped\n" : "stopped with answers cut off\n");
   return drained ? 0 : 1;
 }
@@ -160,6 +166,12 @@ void add_executor_options(CLI::App& verb, executor::ExecutorOptions& o) {
   verb.add_option("--priority-seconds",
                   o.priority_seconds,
                   "How much earlier one step of priority makes a request")
+      ->capture_default_str();
+  verb.add_option(
+          "--step-timeout",
+          o.step_timeout_seconds,
+          "Seconds after which a step that has not ended is taken to hang: all requests end "
+          "with an error, and so does the server; 0: never")
       ->capture_default_str();
   add_overlap_flag(verb, o.overlap);
 }

@@ -5,6 +5,7 @@
 #include <random>
 
 #include "tokamak/executor/step_loop.h"
+#include "tokamak/executor/watchdog.h"
 #include "tokamak/runtime/philox.h"
 
 namespace tokamak::executor {
@@ -56,8 +57,12 @@ Executor::Executor(std::unique_ptr<runtime::Session> session,
       options_(std::move(options)),
       random_seed_(entropy()),
       inbox_(std::make_shared<Inbox>(options_.max_queue)),
-      loop_(std::make_unique<StepLoop>(std::move(session), options_, inbox_)),
-      thread_([this] { loop_->run(); }) {}
+      loop_(std::make_shared<StepLoop>(std::move(session), options_, inbox_)),
+      watchdog_(std::make_shared<Watchdog>(options_.step_timeout_seconds, loop_, inbox_)),
+      thread_([loop = loop_, watchdog = watchdog_] {
+        loop->run();
+        watchdog->loop_ended();
+      }) {}
 
 Executor::~Executor() {
   stop();
@@ -84,6 +89,7 @@ Result<std::shared_ptr<TokenStream>> Executor::submit(Request request) {
       std::move(request), number, seed, std::move(answer), arrival, since);
   auto responses = active->responses();
   TKM_RETURN_IF_ERROR(inbox_->put(std::move(active)));
+  watchdog_->add(responses);
   return std::make_shared<TokenStream>(
       std::move(id), std::move(responses), [inbox = inbox_] { inbox->wake(); });
 }
@@ -95,7 +101,13 @@ void Executor::drain() {
 
 void Executor::stop() {
   inbox_->stop();
-  std::call_once(joined_, [this] { thread_.join(); });
+  std::call_once(joined_, [this] {
+    if (watchdog_->wait_for_loop()) {
+      thread_.detach();  // It may never return; what it uses is its own, too.
+    } else {
+      thread_.join();
+    }
+  });
 }
 
 std::optional<Error> Executor::failure() const {

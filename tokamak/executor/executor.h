@@ -16,6 +16,7 @@ namespace tokamak::executor {
 
 class Inbox;
 class StepLoop;
+class Watchdog;
 
 /// A session that serves requests, on a thread of its own. All methods may be called from any
 /// thread.
@@ -26,7 +27,7 @@ class Executor {
   static Result<std::unique_ptr<Executor>> start(std::unique_ptr<runtime::Session> session,
                                                  std::shared_ptr<const text::Tokenizer> tokenizer,
                                                  ExecutorOptions options = {});
-  /// Stops.
+  /// Stops. Where a step hangs, its thread is left behind with the session.
   ~Executor();
 
   /// Queues a request. Destroying the stream cancels it. Errors: those of validate(); unsupported
@@ -39,9 +40,9 @@ class Executor {
   /// Refuses new requests, ends those that are here as cancelled, then returns.
   void stop();
 
-  /// Why no request can be served any more, if so: the device is lost (ErrorCode::kDevice). All
-  /// requests ended with this error, new ones are refused with it. The owner should end the
-  /// process; it stays so until then.
+  /// Why no request can be served any more, if so: the device is lost, or a step has not ended
+  /// within step_timeout_seconds (ErrorCode::kDevice). All requests ended with this error, new ones
+  /// are refused with it. The owner should end the process; it stays so until then.
   std::optional<Error> failure() const;
 
   ExecutorStats stats() const;
@@ -59,7 +60,8 @@ class Executor {
   const uint64_t random_seed_;
   std::atomic<uint64_t> next_number_{0};
   const std::shared_ptr<Inbox> inbox_;
-  const std::unique_ptr<StepLoop> loop_;
+  const std::shared_ptr<StepLoop> loop_;
+  const std::shared_ptr<Watchdog> watchdog_;
   std::once_flag joined_;
   std::thread thread_;
 };

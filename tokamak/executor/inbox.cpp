@@ -90,6 +90,13 @@ void Inbox::fail(Error error) {
   failure_ = std::move(error);
 }
 
+void Inbox::hang(Error error) {
+  std::lock_guard lock(mutex_);
+  failure_ = std::move(error);
+  hangs_ = true;
+  idled_.notify_all();
+}
+
 std::optional<Error> Inbox::failure() const {
   std::lock_guard lock(mutex_);
   return failure_;
@@ -104,7 +111,7 @@ void Inbox::stop() {
 
 void Inbox::wait_idle() {
   std::unique_lock lock(mutex_);
-  idled_.wait(lock, [&] { return (idle_ && !wake_) || stopped_; });
+  idled_.wait(lock, [&] { return (idle_ && !wake_) || stopped_ || hangs_; });
 }
 
 }  // namespace tokamak::executor

@@ -37,11 +37,14 @@ class Inbox {
   void close();
   /// Refuses requests with this error from now on: the session can serve no more.
   void fail(Error error);
+  /// The same, and the step loop may never come back.
+  void hang(Error error);
   std::optional<Error> failure() const;
+  bool hangs() const { return hangs_; }
   /// Ends the step loop.
   void stop();
   bool stopped() const { return stopped_; }
-  /// Waits until the step loop sleeps or has ended, and nothing is left in here.
+  /// Waits until the step loop sleeps or has ended, and nothing is left in here; or hangs.
   void wait_idle();
 
   /// Requests that were put and have not left.
@@ -59,7 +62,7 @@ class Inbox {
   std::map<int64_t, int64_t> waiting_of_key_;
   bool cancels_ = false, wake_ = false, idle_ = false, closed_ = false;
   std::optional<Error> failure_;
-  std::atomic<bool> stopped_{false};
+  std::atomic<bool> hangs_{false}, stopped_{false};
 };
 
 }  // namespace tokamak::executor

@@ -15,6 +15,10 @@ Result<void> ExecutorOptions::validate(int64_t vocab_size) const {
     return base::invalid(
         fmt::format("priority_seconds is {}, must be between 0 and 1e6", priority_seconds));
   }
+  if (!(step_timeout_seconds >= 0 && step_timeout_seconds <= 1e6)) {
+    return base::invalid(
+        fmt::format("step_timeout_seconds is {}, must be between 0 and 1e6", step_timeout_seconds));
+  }
   for (size_t i = 0; i < eos_ids.size(); ++i) {
     if (eos_ids[i] < 0 || eos_ids[i] >= vocab_size) {
       return base::invalid(

@@ -28,6 +28,9 @@ struct ExecutorOptions {
                               ///< stalls of running answers when a long prompt comes.
   double priority_seconds = 1;  ///< A request of priority p is as urgent as if it had come p times
                                 ///< this earlier, so nobody waits forever. >= 0
+  double step_timeout_seconds = 600;  ///< A step that has not ended by then never will: all
+                                      ///< requests end with an error, see Executor::failure(). 0:
+                                      ///< it may take for ever.
   bool prefix_reuse = true;  ///< Prompts take the full pages that an equal prefix left behind.
   bool overlap = true;  ///< A step is launched before the tokens of the one before it are known,
                         ///< where the session can. Changes no answer; false is for finding faults.
@@ -38,6 +41,7 @@ struct ExecutorOptions {
                  Field{"max_running", &ExecutorOptions::max_running},
                  Field{"budget_tokens", &ExecutorOptions::budget_tokens},
                  Field{"priority_seconds", &ExecutorOptions::priority_seconds},
+                 Field{"step_timeout_seconds", &ExecutorOptions::step_timeout_seconds},
                  Field{"prefix_reuse", &ExecutorOptions::prefix_reuse},
                  Field{"overlap", &ExecutorOptions::overlap},
                  Field{"eos_ids", &ExecutorOptions::eos_ids}};

@@ -65,6 +65,7 @@ bool StepLoop::turn() {
   const int64_t steps = stats_.steps;
   const bool cancels = take_arrivals();
   end_cancelled(cancels);
+  if (!lost() && inbox_->hangs()) lose_device(*inbox_->failure());
   if (!lost()) advance();
   if (lost()) fail_all(*failure_);
   if (stats_.steps > steps) stats_.turn_seconds += seconds(start, now());

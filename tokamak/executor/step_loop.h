@@ -37,6 +37,13 @@ class StepLoop {
   /// From any thread.
   ExecutorStats stats() const;
 
+  /// From any thread: the step that the session has been called for since before `time`, and what
+  /// the session says about it.
+  std::optional<StepWatch::Step> step_called_before(TimePoint time) const {
+    return pipeline_.watch().called_before(time);
+  }
+  std::string describe_step() const { return pipeline_.describe_step(); }
+
   /// For tests, between turns: the invariants of pages and states. Throws CheckFailure.
   void check_invariants() const;
 

@@ -24,6 +24,11 @@ Result<void> StepPipeline::launch(std::vector<Part>& parts) {
   try {
     check_faults(parts);
     pack(parts);
+    step.watched = {.number = ++num_launched_,
+                    .num_sequences = std::ssize(sequences_),
+                    .num_tokens = std::ssize(token_ids_),
+                    .num_rows = std::ssize(logit_rows_)};
+    const StepWatch::Call call(watch_, step.watched);
     launched = session_->launch({token_ids_, positions_, sequences_, logit_rows_, samples_});
   } catch (const std::exception& failure) {
     launched = base::internal_error(failure.what());
@@ -85,7 +90,10 @@ StepPipeline::Finished StepPipeline::finish() {
   steps_.pop_front();
   Finished finished{std::move(step.parts), base::internal_error("the step did not run")};
   try {
-    finished.output = session_->finish();
+    {
+      const StepWatch::Call call(watch_, step.watched);
+      finished.output = session_->finish();
+    }
     size_t num_rows = 0;
     for (const Part& part : finished.parts) num_rows += static_cast<size_t>(part.num_rows);
     TKM_CHECK(!finished.output.ok() || finished.output->samples.size() == num_rows,

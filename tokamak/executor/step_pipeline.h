@@ -11,6 +11,7 @@
 
 #include "tokamak/executor/active_request.h"
 #include "tokamak/executor/options.h"
+#include "tokamak/executor/step_watch.h"
 #include "tokamak/runtime/session.h"
 
 namespace tokamak::executor {
@@ -36,6 +37,9 @@ class StepPipeline {
                ExecutorStats& stats);
 
   const runtime::SessionInfo& info() const { return session_->info(); }
+  /// From any thread.
+  const StepWatch& watch() const { return watch_; }
+  std::string describe_step() const { return session_->describe_step(); }
   bool empty() const { return steps_.empty(); }
   /// A step may be launched now: none is under way, or there is room for one and nobody in the
   /// newest one waits for its end.
@@ -60,6 +64,7 @@ class StepPipeline {
     std::vector<std::shared_ptr<ActiveRequest>> dropped;  ///< The session may still read them.
     bool may_be_followed = true;
     TimePoint start;
+    StepWatch::Step watched;
   };
   void pack(std::span<const Part> parts);
   static bool may_be_followed(std::span<const Part> parts);
@@ -70,6 +75,8 @@ class StepPipeline {
   const ExecutorOptions& options_;
   ExecutorStats& stats_;
   const size_t depth_;
+  StepWatch watch_;
+  int64_t num_launched_ = 0;
   std::deque<LaunchedStep> steps_;
   TimePoint last_finish_{};
 

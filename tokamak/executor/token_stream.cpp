@@ -22,6 +22,7 @@ void ResponseQueue::push(int64_t index,
                          std::string_view text,
                          std::optional<TokenLogprobs> logprobs) {
   std::unique_lock lock(mutex_);
+  if (abandoned_) return;
   const bool was_empty = ready_.empty();
   Response& response = pending(index);
   response.tokens.push_back(token);
@@ -33,6 +34,7 @@ void ResponseQueue::push(int64_t index,
 void ResponseQueue::push_prompt(std::vector<TokenLogprobs> logprobs) {
   if (logprobs.empty()) return;
   std::unique_lock lock(mutex_);
+  if (abandoned_) return;
   const bool was_empty = ready_.empty();
   pending(0).prompt_logprobs = std::move(logprobs);
   tell(lock, was_empty);
@@ -40,6 +42,7 @@ void ResponseQueue::push_prompt(std::vector<TokenLogprobs> logprobs) {
 
 void ResponseQueue::finish(int64_t index, std::string_view text, Finish finish) {
   std::unique_lock lock(mutex_);
+  if (abandoned_) return;
   TKM_CHECK(!finished_[index], "answer {} finished twice", index);
   finished_[index] = true;
   const bool was_empty = ready_.empty();
@@ -47,6 +50,22 @@ void ResponseQueue::finish(int64_t index, std::string_view text, Finish finish) 
   response.text += text;
   response.finish = std::move(finish);
   tell(lock, was_empty);
+}
+
+void ResponseQueue::abandon(const Error& error) {
+  std::unique_lock lock(mutex_);
+  abandoned_ = true;
+  const bool was_empty = ready_.empty();
+  for (size_t i = 0; i < finished_.size(); ++i) {
+    if (finished_[i]) continue;
+    finished_[i] = true;
+    Finish finish;
+    finish.reason = FinishReason::kError;
+    finish.error = error;
+    finish.timing.finish = Clock::now();
+    pending(static_cast<int64_t>(i)).finish = std::move(finish);
+  }
+  if (!ready_.empty()) tell(lock, was_empty);
 }
 
 void ResponseQueue::tell(std::unique_lock<std::mutex>& lock, bool was_empty) {

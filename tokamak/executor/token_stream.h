@@ -32,6 +32,10 @@ class ResponseQueue {
   /// Of the step loop: the last response of answer `index`. Exactly once.
   void finish(int64_t index, std::string_view text, Finish finish);
 
+  /// From any thread: the step loop will never come back. Ends the answers that have not ended;
+  /// what the loop may yet say of them is dropped.
+  void abandon(const Error& error);
+
   std::optional<Response> take(std::optional<std::chrono::nanoseconds> timeout);
   void set_listener(std::function<void()> listener);
 
@@ -47,7 +51,8 @@ class ResponseQueue {
   std::vector<Response> pending_;  // By answer.
   std::deque<int64_t> ready_;   // Answers with something pending, the one that waits longest first.
   std::vector<bool> finished_;  // By answer.
-  int64_t num_open_;            // Answers whose last response was not taken yet.
+  bool abandoned_ = false;
+  int64_t num_open_;  // Answers whose last response was not taken yet.
 };
 
 /// The answers to one request as they grow. Methods may be called from any thread, next() by one at

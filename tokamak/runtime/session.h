@@ -97,6 +97,10 @@ class Session {
     TKM_RETURN_IF_ERROR(launch(step));
     return finish();
   }
+  /// What the oldest step under way is doing, for a message ("kernel 17 of 240, matmul …"); empty
+  /// if that is not known. May be called by any thread while another one is in launch() or
+  /// finish().
+  virtual std::string describe_step() const { return {}; }
   /// Times a decode step of `batch` sequences of `context` tokens kind by kind, each kind's kernels
   /// of all layers one after the other, so that no weight is still in a cache. Ruins the cache.
   virtual Result<std::vector<KernelTime>> time_kernels(int64_t /*batch*/, int64_t /*context*/) {
