@@ -82,6 +82,11 @@ class EngineSession : public Session {
     return chooser_->finish(player_->logits(), keeps_logits);
   }
 
+  std::string describe_step() const override {
+    const std::string kernel = device_->last_kernel();
+    return kernel.empty() ? kernel : fmt::format("the kernel that began last is {}", kernel);
+  }
+
   Result<std::vector<KernelTime>> time_kernels(int64_t batch, int64_t context) override {
     return runtime::time_kernels(plan_, *device_, *player_, inputs_, info_, batch, context);
   }
