@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <filesystem>
+#include <fstream>
 #include <stdexcept>
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "tokamak/base/fields.h"
 #include "tokamak/base/file.h"
@@ -89,6 +93,41 @@ TEST(File, a_full_disk_is_an_error_with_the_reason) {
   EXPECT_FALSE(write_file_atomic(folder, "x")
                    .ok());  // The target is a folder: rename fails and nothing is left behind.
   std::filesystem::remove_all(folder);
+}
+
+TEST(File, what_is_no_regular_file_is_refused_without_waiting) {
+  auto folder = std::filesystem::temp_directory_path() / fmt::format("tokamak_fifo_{}", ::getpid());
+  ASSERT_TRUE(make_folders(folder).ok());
+  const auto fifo = folder / "fifo";
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  std::filesystem::create_symlink("/dev/zero", folder / "zero");
+  for (const auto& [path, kind] : {std::pair(fifo, "a pipe"),
+                                   std::pair(folder / "zero", "a device"),
+                                   std::pair(folder, "a folder")}) {
+    const std::string expected =
+        fmt::format("{} is {}, expected a regular file", path.string(), kind);
+    EXPECT_EQ(read_file(path).error().message, expected);
+    EXPECT_EQ(MappedFile::open(path).error().message, expected);
+  }
+  std::filesystem::remove_all(folder);
+}
+
+TEST(File, temporaries_of_a_killed_write_are_swept_once_they_are_old) {
+  namespace fs = std::filesystem;
+  auto folder = fs::temp_directory_path() / fmt::format("tokamak_sweep_{}", ::getpid());
+  ASSERT_TRUE(make_folders(folder).ok());
+  for (const char* name : {"a.tmp.1", "a.tmp.2", "b.tmp.1", "ab.tmp.1"}) {
+    std::ofstream(folder / name) << "half";
+    fs::last_write_time(folder / name, fs::file_time_type::clock::now() - std::chrono::hours(2));
+  }
+  std::ofstream(folder / "a.tmp.2") << "being written";
+  ASSERT_TRUE(write_file_atomic(folder / "a", "whole").ok());
+  EXPECT_FALSE(fs::exists(folder / "a.tmp.1"));
+  EXPECT_TRUE(fs::exists(folder / "a.tmp.2")) << "somebody may be writing it";
+  EXPECT_TRUE(fs::exists(folder / "b.tmp.1")) << "of another file";
+  EXPECT_TRUE(fs::exists(folder / "ab.tmp.1"));
+  EXPECT_EQ(read_file(folder / "a").value(), "whole");
+  fs::remove_all(folder);
 }
 
 TEST(ThreadPool, runs_each_index_once_and_rethrows) {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokamak/base/file.h"
 
-#include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <random>
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -23,6 +24,7 @@ class Descriptor {
     if (fd_ >= 0) ::close(fd_);
   }
   int get() const { return fd_; }
+  int release() { return std::exchange(fd_, -1); }
   int close() {
     int fd = std::exchange(fd_, -1);
     return ::close(fd);
@@ -54,15 +56,59 @@ Result<void> write_all(int fd, std::string_view content, const std::filesystem::
   return {};
 }
 
+std::string_view kind_name(mode_t mode) {
+  if (S_ISDIR(mode)) return "a folder";
+  if (S_ISFIFO(mode)) return "a pipe";
+  if (S_ISSOCK(mode)) return "a socket";
+  return "a device";
+}
+
+/// A regular file open for reading, and what the system says of it. Opening does not wait for
+/// somebody at the other end of a pipe.
+Result<int> open_regular(const std::filesystem::path& path, struct stat& info) {
+  Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (file.get() < 0) return system_error("open", path, errno);
+  if (::fstat(file.get(), &info) != 0) return system_error("read", path, errno);
+  if (!S_ISREG(info.st_mode))
+    return invalid(
+        fmt::format("{} is {}, expected a regular file", path.string(), kind_name(info.st_mode)));
+  return file.release();
+}
+
+constexpr std::string_view kTemporary = ".tmp.";
+constexpr auto kStaleAfter = std::chrono::hours(1);
+
+std::filesystem::path temporary_of(const std::filesystem::path& path) {
+  std::random_device random;
+  std::filesystem::path out = path;
+  out += fmt::format("{}{:08x}{:08x}", kTemporary, random(), random());
+  return out;
+}
+
+std::filesystem::path folder_of(const std::filesystem::path& path) {
+  return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+}
+
+/// Of writes of `path` that were killed. What cannot be removed stays.
+void sweep_temporaries(const std::filesystem::path& path) {
+  const std::string prefix = path.filename().string() + std::string(kTemporary);
+  const auto now = std::filesystem::file_time_type::clock::now();
+  std::error_code code;
+  for (std::filesystem::directory_iterator it(folder_of(path), code), end; !code && it != end;
+       it.increment(code)) {
+    if (!it->path().filename().string().starts_with(prefix)) continue;
+    std::error_code ignored;
+    const auto written = it->last_write_time(ignored);
+    if (!ignored && now - written > kStaleAfter) std::filesystem::remove(it->path(), ignored);
+  }
+}
+
 }  // namespace
 
 Result<std::string> read_file(const std::filesystem::path& path, uint64_t max_bytes) {
-  Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.get() < 0) return system_error("open", path, errno);
   struct stat info {};
-  if (::fstat(file.get(), &info) != 0) return system_error("read", path, errno);
-  if (S_ISDIR(info.st_mode))
-    return invalid(fmt::format("{} is a folder, expected a file", path.string()));
+  TKM_ASSIGN(int descriptor, open_regular(path, info));
+  Descriptor file(descriptor);
   std::string content;
   char buffer[1 << 16];
   for (;;) {
@@ -79,9 +125,8 @@ Result<std::string> read_file(const std::filesystem::path& path, uint64_t max_by
 
 Result<void> write_file_atomic(const std::filesystem::path& path,
                                std::span<const std::string_view> parts) {
-  static std::atomic<unsigned> counter{0};
-  std::filesystem::path temporary = path;
-  temporary += fmt::format(".tmp.{}.{}", ::getpid(), counter++);
+  sweep_temporaries(path);
+  const std::filesystem::path temporary = temporary_of(path);
   auto write = [&]() -> Result<void> {
     Descriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
     if (file.get() < 0) return system_error("create", temporary, errno);
@@ -96,8 +141,7 @@ Result<void> write_file_atomic(const std::filesystem::path& path,
     ::unlink(temporary.c_str());
     return written;
   }
-  Descriptor folder(::open(path.has_parent_path() ? path.parent_path().c_str() : ".",
-                           O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  Descriptor folder(::open(folder_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (folder.get() >= 0) ::fsync(folder.get());
   return {};
 }
@@ -122,12 +166,9 @@ std::filesystem::path cache_folder() {
 }
 
 Result<MappedFile> MappedFile::open(const std::filesystem::path& path) {
-  Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.get() < 0) return system_error("open", path, errno);
   struct stat info {};
-  if (::fstat(file.get(), &info) != 0) return system_error("read", path, errno);
-  if (!S_ISREG(info.st_mode))
-    return invalid(fmt::format("{} is not a regular file", path.string()));
+  TKM_ASSIGN(int descriptor, open_regular(path, info));
+  Descriptor file(descriptor);
   MappedFile mapped;
   mapped.path_ = path;
   mapped.size_ = static_cast<size_t>(info.st_size);

@@ -13,13 +13,15 @@
 
 namespace tokamak::base {
 
-/// Reads a whole file of at most `max_bytes`. Errors: not_found, io, invalid (too large).
+/// Reads a whole file of at most `max_bytes`. Errors: not_found, io, invalid (too large; a folder,
+/// pipe, socket or device, which could make us wait for ever).
 Result<std::string> read_file(const std::filesystem::path& path,
                               uint64_t max_bytes = uint64_t{1} << 30);
 
 /// Writes to a temporary file beside `path`, fsyncs, renames and fsyncs the folder: readers see the
-/// old or the new content, never half of it. Errors: io, with the path and the system's reason
-/// (disk full, no permission).
+/// old or the new content, never half of it. The temporary's name is random; those that an earlier
+/// write of `path` left behind when it was killed, an hour ago or more, are removed. Errors: io,
+/// with the path and the system's reason (disk full, no permission).
 Result<void> write_file_atomic(const std::filesystem::path& path,
                                std::span<const std::string_view> parts);
 Result<void> write_file_atomic(const std::filesystem::path& path, std::string_view content);
@@ -34,6 +36,7 @@ std::filesystem::path cache_folder();
 /// A read-only mapping of a whole file. Movable; unmapped on destruction.
 class MappedFile {
  public:
+  /// Errors: as of read_file().
   static Result<MappedFile> open(const std::filesystem::path& path);
   MappedFile() = default;
   MappedFile(MappedFile&& other) noexcept;
