@@ -4,10 +4,11 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <set>
+#include <optional>
 
 #include "tokamak/base/hash.h"
 #include "tokamak/base/json.h"
+#include "tokamak/tensor/safetensors_json.h"
 
 namespace tokamak::tensor {
 namespace {
@@ -15,22 +16,6 @@ namespace {
 using base::corrupt;
 
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // The format's own limit.
-
-Result<DType> dtype_of_format(std::string_view name, std::string_view where) {
-  static const std::map<std::string_view, DType> kNames = {{"F32", DType::kF32},
-                                                           {"F16", DType::kF16},
-                                                           {"BF16", DType::kBF16},
-                                                           {"I32", DType::kI32},
-                                                           {"I64", DType::kI64},
-                                                           {"I8", DType::kI8},
-                                                           {"U8", DType::kU8}};
-  auto it = kNames.find(name);
-  if (it == kNames.end()) {
-    return base::unsupported(
-        fmt::format("{}: dtype '{}' (read are BF16, F16, F32, I8, I32, I64, U8)", where, name));
-  }
-  return it->second;
-}
 
 std::string_view format_name(DType dtype) {
   switch (dtype) {
@@ -52,61 +37,52 @@ std::string_view format_name(DType dtype) {
   return "";
 }
 
-/// A list of unsigned integers, or an error.
-Result<std::vector<uint64_t>> unsigned_list(const Json& json, std::string_view where) {
-  if (!json.is_array()) return corrupt(fmt::format("{} is not a list", where));
-  std::vector<uint64_t> out;
-  for (const Json& element : json) {
-    if (!element.is_number_unsigned())
-      return corrupt(fmt::format("{} holds something that is not an unsigned integer", where));
-    out.push_back(element.get<uint64_t>());
+/// The dtypes that we read.
+std::optional<DType> dtype_of_format(std::string_view name) {
+  for (DType dtype :
+       {DType::kF32, DType::kF16, DType::kBF16, DType::kI32, DType::kI64, DType::kI8, DType::kU8}) {
+    if (format_name(dtype) == name) return dtype;
   }
-  return out;
+  return {};
 }
 
-Result<SafetensorsEntry> parse_entry(const std::string& name,
-                                     const Json& json,
-                                     uint64_t data_bytes,
-                                     std::string_view what) {
-  std::string where = fmt::format("{}: tensor '{}'", what, name);
-  if (!json.is_object()) return corrupt(where + " is not described by an object");
-  const Json *dtype = base::find(json, "dtype"), *shape = base::find(json, "shape"),
-             *offsets = base::find(json, "data_offsets");
-  if (!dtype || !dtype->is_string() || !shape || !offsets)
-    return corrupt(where + " lacks dtype, shape or data_offsets");
-  SafetensorsEntry entry;
-  TKM_ASSIGN(entry.dtype, dtype_of_format(dtype->get_ref<const std::string&>(), where));
-  TKM_ASSIGN(auto dims, unsigned_list(*shape, where + " shape"));
-  TKM_ASSIGN(auto range, unsigned_list(*offsets, where + " data_offsets"));
-  if (dims.size() > 8)
-    return corrupt(fmt::format("{} has {} dimensions, the limit is 8", where, dims.size()));
-  if (range.size() != 2 || range[0] > range[1])
-    return corrupt(where + " has data_offsets that are not a range");
-  if (range[1] > data_bytes) {
+/// Bits of an element; 0: not a dtype of the format as we know it.
+uint64_t bits_of_format(std::string_view name) {
+  static const std::map<std::string_view, uint64_t> kBits = {
+      {"BOOL", 8},    {"U8", 8},   {"I8", 8},   {"F8_E4M3", 8}, {"F8_E5M2", 8},
+      {"F8_E8M0", 8}, {"I16", 16}, {"U16", 16}, {"F16", 16},    {"BF16", 16},
+      {"I32", 32},    {"U32", 32}, {"F32", 32}, {"I64", 64},    {"U64", 64},
+      {"F64", 64},    {"C64", 64}, {"F4", 4},   {"F6_E2M3", 6}, {"F6_E3M2", 6},
+  };
+  auto it = kBits.find(name);
+  return it == kBits.end() ? 0 : it->second;
+}
+
+/// The range lies in the data and is as long as the shape needs.
+Result<void> check_entry(const SafetensorsEntry& entry,
+                         uint64_t data_bytes,
+                         const std::string& where) {
+  if (entry.begin > entry.end) return corrupt(where + " has data_offsets that are not a range");
+  if (entry.end > data_bytes) {
     return corrupt(
         fmt::format("{} ends at byte {} of the data, but the file holds only {} (is it truncated?)",
                     where,
-                    range[1],
+                    entry.end,
                     data_bytes));
   }
-  uint64_t bytes = static_cast<uint64_t>(dtype_bytes(entry.dtype));
-  for (uint64_t dim : dims) {
-    if (dim > (uint64_t{1} << 40) || __builtin_mul_overflow(bytes, dim, &bytes)) {
+  const uint64_t element = bits_of_format(entry.dtype);
+  uint64_t bits = std::max<uint64_t>(element, 1);
+  for (int64_t dim : entry.shape) {
+    if (dim > (int64_t{1} << 40) || __builtin_mul_overflow(bits, static_cast<uint64_t>(dim), &bits))
       return corrupt(where + " has a shape whose size overflows");
-    }
-    entry.shape.push_back(static_cast<int64_t>(dim));
   }
-  if (bytes != range[1] - range[0]) {
-    return corrupt(fmt::format("{} of {}{} needs {} bytes, but its data_offsets span {}",
-                               where,
-                               dtype_name(entry.dtype),
-                               shape_text(entry.shape),
-                               bytes,
-                               range[1] - range[0]));
-  }
-  entry.begin = range[0];
-  entry.end = range[1];
-  return entry;
+  if (element == 0 || (bits % 8 == 0 && bits / 8 == entry.end - entry.begin)) return {};
+  return corrupt(fmt::format("{} of {}{} needs {} bytes, but its data_offsets span {}",
+                             where,
+                             entry.dtype,
+                             shape_text(entry.shape),
+                             (bits + 7) / 8,
+                             entry.end - entry.begin));
 }
 
 /// Every byte of the data section belongs to exactly one tensor.
@@ -155,25 +131,10 @@ Result<SafetensorsHeader> parse_safetensors_header(std::span<const std::byte> fi
   SafetensorsHeader header;
   header.data_offset = 8 + length;
   header.text.assign(reinterpret_cast<const char*>(file.data()) + 8, length);
-  TKM_ASSIGN(Json json, base::parse_json(header.text, std::string(what) + " header"));
-  if (!json.is_object()) return corrupt(fmt::format("{}: the header is not a JSON object", what));
-  uint64_t data_bytes = file.size() - header.data_offset;
-  for (const auto& [name, value] : json.items()) {
-    if (name == "__metadata__") {
-      if (!value.is_object())
-        return corrupt(fmt::format("{}: __metadata__ is not an object", what));
-      for (const auto& [key, text] : value.items()) {
-        if (!text.is_string())
-          return corrupt(fmt::format("{}: __metadata__ '{}' is not a string", what, key));
-        header.metadata[key] = text.get<std::string>();
-      }
-      continue;
-    }
-    TKM_ASSIGN(SafetensorsEntry entry, parse_entry(name, value, data_bytes, what));
-    if (!header.tensors.emplace(name, std::move(entry)).second) {
-      return corrupt(fmt::format("{}: tensor '{}' appears twice", what, name));
-    }
-  }
+  TKM_RETURN_IF_ERROR(read_header_text(header.text, what, header));
+  const uint64_t data_bytes = file.size() - header.data_offset;
+  for (const auto& [name, entry] : header.tensors)
+    TKM_RETURN_IF_ERROR(check_entry(entry, data_bytes, fmt::format("{}: tensor '{}'", what, name)));
   TKM_RETURN_IF_ERROR(check_coverage(header, data_bytes, what));
   return header;
 }
@@ -181,19 +142,13 @@ Result<SafetensorsHeader> parse_safetensors_header(std::span<const std::byte> fi
 namespace {
 
 /// Shard file names in the order of the index, and the tensors that it says each must hold.
-Result<std::map<std::string, std::vector<std::string>>> read_index(
-    const std::filesystem::path& path) {
+using Shards = std::map<std::string, std::vector<std::string>>;
+
+Result<Shards> read_index(const std::filesystem::path& path) {
   TKM_ASSIGN(std::string text, base::read_file(path, kMaxHeaderBytes));
-  TKM_ASSIGN(Json json, base::parse_json(text, path.string()));
-  const Json* map = base::find(json, "weight_map");
-  if (!map || !map->is_object())
-    return corrupt(fmt::format("{}: 'weight_map' is missing", path.string()));
-  std::map<std::string, std::vector<std::string>> shards;
-  for (const auto& [tensor, file] : map->items()) {
-    if (!file.is_string())
-      return corrupt(
-          fmt::format("{}: the file of tensor '{}' is not a string", path.string(), tensor));
-    const auto& name = file.get_ref<const std::string&>();
+  TKM_ASSIGN(auto weight_map, read_weight_map(text, path.string()));
+  Shards shards;
+  for (auto& [tensor, name] : weight_map) {
     if (name.empty() || name.find('/') != std::string::npos || name == "..") {
       return corrupt(fmt::format("{}: the file '{}' of tensor '{}' is not a plain file name",
                                  path.string(),
@@ -209,7 +164,7 @@ Result<std::map<std::string, std::vector<std::string>>> read_index(
 
 Result<TensorFiles> TensorFiles::open(const std::filesystem::path& path) {
   TensorFiles out;
-  std::map<std::string, std::vector<std::string>> shards;
+  Shards shards;
   std::filesystem::path folder = path;
   if (!std::filesystem::exists(path))
     return base::not_found(fmt::format("{} does not exist", path.string()));
@@ -231,10 +186,8 @@ Result<TensorFiles> TensorFiles::open(const std::filesystem::path& path) {
     TKM_ASSIGN(auto file, base::MappedFile::open(folder / file_name));
     TKM_ASSIGN(auto header, parse_safetensors_header(file.bytes(), shown));
     for (const auto& [name, entry] : header.tensors) {
-      auto* data = const_cast<std::byte*>(file.bytes().data()) + header.data_offset + entry.begin;
-      Location location{
-          {entry.dtype, entry.shape, data}, out.files_.size(), header.data_offset + entry.begin};
-      if (!out.tensors_.emplace(name, location).second) {
+      Location location{entry, out.files_.size(), header.data_offset};
+      if (!out.tensors_.emplace(name, std::move(location)).second) {
         return corrupt(
             fmt::format("{}: tensor '{}' is also in {}", shown, name, out.file_of(name)));
       }
@@ -252,13 +205,31 @@ Result<TensorFiles> TensorFiles::open(const std::filesystem::path& path) {
 
 Result<TensorView> TensorFiles::find(std::string_view name) const {
   auto it = tensors_.find(name);
-  if (it != tensors_.end()) return it->second.view;
+  if (it != tensors_.end()) {
+    const Location& at = it->second;
+    const auto dtype = dtype_of_format(at.entry.dtype);
+    if (!dtype)
+      return base::unsupported(fmt::format(
+          "{}: tensor '{}' has the dtype '{}' (read are BF16, F16, F32, I8, I32, I64, U8)",
+          file_of(name),
+          name,
+          at.entry.dtype));
+    auto* data = const_cast<std::byte*>(files_[at.file].bytes().data()) + at.begin();
+    return TensorView{*dtype, at.entry.shape, data};
+  }
   std::string hint;
   if (auto next = tensors_.lower_bound(name); next != tensors_.end())
     hint = "the next name that exists is '" + next->first + "'";
   std::string where =
       files_.empty() ? "the checkpoint" : files_.front().path().parent_path().string();
   return base::not_found(fmt::format("tensor '{}' is not in {}", name, where), hint);
+}
+
+std::string TensorFiles::stored_name(const std::string& name) const {
+  const size_t dot = name.find('.');
+  if (contains(name) || dot == std::string::npos) return name;
+  std::string bare = name.substr(dot + 1);
+  return contains(bare) ? bare : name;
 }
 
 std::vector<std::string> TensorFiles::names() const {
@@ -274,7 +245,7 @@ std::string TensorFiles::file_of(std::string_view name) const {
 
 int64_t TensorFiles::total_bytes() const {
   int64_t total = 0;
-  for (const auto& [name, location] : tensors_) total += location.view.bytes();
+  for (const auto& [name, location] : tensors_) total += static_cast<int64_t>(location.bytes());
   return total;
 }
 
@@ -290,8 +261,7 @@ std::string TensorFiles::fingerprint() const {
 
 void TensorFiles::drop(std::string_view name) const {
   auto it = tensors_.find(name);
-  if (it != tensors_.end())
-    files_[it->second.file].drop(it->second.offset, static_cast<size_t>(it->second.view.bytes()));
+  if (it != tensors_.end()) files_[it->second.file].drop(it->second.begin(), it->second.bytes());
 }
 
 Result<void> write_safetensors(const std::filesystem::path& path,

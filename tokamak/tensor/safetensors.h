@@ -15,7 +15,7 @@
 namespace tokamak::tensor {
 
 struct SafetensorsEntry {
-  DType dtype = DType::kF32;
+  std::string dtype;  ///< As the format spells it; it may be one that no code of ours reads.
   Shape shape;
   uint64_t begin = 0, end = 0;  ///< Byte range in the data section.
 };
@@ -27,9 +27,9 @@ struct SafetensorsHeader {
   std::string text;          ///< The JSON of the header, as it stands in the file.
 };
 
-/// Reads and verifies a header: lengths against the file's, each range against its shape, no
-/// overlap, no hole. `file` is the whole content; `what` names it in errors. Errors: corrupt,
-/// naming the tensor; unsupported dtype.
+/// Reads and verifies a header in time linear in its length: lengths against the file's, each range
+/// against its shape (if the dtype is one of the format), no name twice, no overlap, no hole.
+/// `file` is the whole content; `what` names it in errors. Errors: corrupt, naming the tensor.
 Result<SafetensorsHeader> parse_safetensors_header(std::span<const std::byte> file,
                                                    std::string_view what);
 
@@ -42,8 +42,12 @@ class TensorFiles {
   static Result<TensorFiles> open(const std::filesystem::path& path);
 
   bool contains(std::string_view name) const { return tensors_.contains(name); }
-  /// Errors: not_found, with the closest names that exist.
+  /// Errors: not_found, with the closest names that exist; unsupported: its dtype. A tensor that
+  /// nobody asks for may have any.
   Result<TensorView> find(std::string_view name) const;
+  /// The name that a tensor has in these files. Base models are also published without the prefix
+  /// that the head's class puts before their names ("transformer.", "model.").
+  std::string stored_name(const std::string& name) const;
   std::vector<std::string> names() const;
   /// Path of the file that holds a tensor.
   std::string file_of(std::string_view name) const;
@@ -57,9 +61,11 @@ class TensorFiles {
 
  private:
   struct Location {
-    TensorView view;
+    SafetensorsEntry entry;
     size_t file;
-    size_t offset;
+    size_t data_offset;
+    size_t begin() const { return data_offset + entry.begin; }
+    size_t bytes() const { return entry.end - entry.begin; }
   };
   std::vector<base::MappedFile> files_;
   std::vector<std::string> header_texts_;
