@@ -30,6 +30,7 @@ detail::ValueInfo* Graph::add_value(ValueKind kind, std::string name, TensorType
   reserve_name(name);
   info->name = std::move(name);
   info->type = std::move(type);
+  named_.emplace(info->name, info.get());
   sources_.push_back(std::move(info));
   return sources_.back().get();
 }
@@ -44,16 +45,16 @@ Value Graph::weight(std::string name, TensorType type, std::vector<WeightPart> p
   if (parts.size() == 1) parts[0].rows = rows;
   for (const WeightPart& part : parts) rows -= part.rows;
   TKM_CHECK(rows == 0, "the parts of weight {} leave {} rows of {}", name, rows, type.text());
-  for (const auto& source : sources_) {
-    if (source->kind == ValueKind::kWeight && source->name == name) {
-      TKM_CHECK(source->type == type,
-                "weight {} asked as {} and as {}",
-                name,
-                source->type.text(),
-                type.text());
-      TKM_CHECK(source->parts == parts, "weight {} asked of different parts", name);
-      return Value(source.get());
-    }
+  for (auto [it, end] = named_.equal_range(name); it != end; ++it) {
+    detail::ValueInfo* known = it->second;
+    if (known->kind != ValueKind::kWeight) continue;
+    TKM_CHECK(known->type == type,
+              "weight {} asked as {} and as {}",
+              name,
+              known->type.text(),
+              type.text());
+    TKM_CHECK(known->parts == parts, "weight {} asked of different parts", name);
+    return Value(known);
   }
   auto* info = add_value(ValueKind::kWeight, std::move(name), std::move(type));
   info->parts = std::move(parts);
@@ -145,9 +146,10 @@ std::vector<Node*> Graph::nodes() const {
 }
 
 Value Graph::find(std::string_view name) const {
-  for (const auto& source : sources_) {
-    if (source->name == name) return Value(source.get());
-  }
+  if (auto known = named_.find(std::string(name)); known != named_.end())
+    return Value(known->second);
+  // A result that was not named is called by a number.
+  if (name.find_first_not_of("0123456789") != std::string_view::npos) return {};
   for (const auto& node : nodes_) {
     for (size_t i = 0; i < node->num_outputs(); ++i) {
       if (node->output(i).name() == name) return node->output(i);
@@ -158,7 +160,17 @@ Value Graph::find(std::string_view name) const {
 
 void Graph::rename(Value value, std::string name) {
   reserve_name(name);
+  forget_name(value.info_);
   value.info_->name = std::move(name);
+  named_.emplace(value.info_->name, value.info_);
+}
+
+void Graph::forget_name(const detail::ValueInfo* info) {
+  for (auto [it, end] = named_.equal_range(info->name); it != end; ++it) {
+    if (it->second != info) continue;
+    named_.erase(it);
+    return;
+  }
 }
 
 void Graph::replace(Value from, Value to) {
@@ -188,14 +200,17 @@ void Graph::erase(Node* node) {
     auto& users = value.info_->users;
     users.erase(std::find(users.begin(), users.end(), node));
   }
+  for (const auto& output : node->outputs_) forget_name(output.get());
   nodes_.erase(node->place_);
 }
 
 int Graph::erase_unused_weights() {
   size_t before = sources_.size();
   std::erase_if(sources_, [&](const auto& source) {
-    return source->kind == ValueKind::kWeight && source->users.empty() &&
-           !is_output(Value(source.get()));
+    const bool unused = source->kind == ValueKind::kWeight && source->users.empty() &&
+                        !is_output(Value(source.get()));
+    if (unused) forget_name(source.get());
+    return unused;
   });
   return static_cast<int>(before - sources_.size());
 }

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "tokamak/op/op.h"
@@ -166,10 +167,14 @@ class Graph {
                             std::vector<Value> inputs);
   std::string fresh_name();
   void reserve_name(const std::string& name);
+  void forget_name(const detail::ValueInfo* info);
 
   std::list<std::unique_ptr<Node>> nodes_;
   std::vector<std::unique_ptr<detail::ValueInfo>>
       sources_;  // inputs and weights, in order of creation
+  /// All values but results that have the fresh name, a number, that they were made with. Of
+  /// weights there are many, and each is looked up.
+  std::unordered_multimap<std::string, detail::ValueInfo*> named_;
   std::vector<Value> outputs_;
   std::optional<Error> error_;
   int64_t next_name_ = 0;

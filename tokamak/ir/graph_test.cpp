@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokamak/ir/graph.h"
 
+#include <chrono>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -80,6 +82,49 @@ TEST(Graph, replace_and_erase_keep_it_verifiable) {
   ASSERT_TRUE(graph->verify().ok());
   EXPECT_EQ(graph->num_nodes(), 1u);
   EXPECT_EQ(graph->outputs()[0].producer()->as<op::Scale>()->factor, 6.0f);
+}
+
+TEST(Graph, weights_are_found_by_name_through_all_changes) {
+  Graph graph;
+  const TensorType type{DType::kF32, {4}};
+  Value x = graph.input("x", {DType::kF32, {tensor::kTokens, 4}});
+  Value a = graph.weight("a", type);
+  EXPECT_EQ(graph.weight("a", type), a);
+  EXPECT_EQ(graph.find("a"), a);
+  Value sum = graph.apply(op::RmsNorm{}, {x, a});
+  EXPECT_EQ(graph.find(sum.name()), sum);
+  graph.rename(sum, "sum");
+  EXPECT_EQ(graph.find("sum"), sum);
+  EXPECT_FALSE(graph.find("0").valid());
+  graph.rename(a, "b");
+  EXPECT_FALSE(graph.find("a").valid());
+  EXPECT_EQ(graph.find("b"), a);
+  EXPECT_NE(graph.weight("a", type), a);
+  graph.erase(sum.producer());
+  EXPECT_FALSE(graph.find("sum").valid());
+  EXPECT_EQ(graph.erase_unused_weights(), 2);
+  EXPECT_FALSE(graph.find("b").valid());
+  EXPECT_TRUE(graph.weight("b", type).valid());
+  EXPECT_TRUE(graph.verify().ok());
+}
+
+TEST(Graph, finding_a_weight_takes_as_long_among_many) {
+  const TensorType type{DType::kF32, {4}};
+  auto name = [](int i) { return "model.layers.weight." + std::to_string(i); };
+  auto seconds = [&](int count) {
+    Graph graph;
+    for (int i = 0; i < count; ++i) graph.weight(name(i), type);
+    double best = 1e9;
+    for (int run = 0; run < 5; ++run) {
+      auto begin = std::chrono::steady_clock::now();
+      for (int i = count - 200; i < count; ++i) graph.weight(name(i), type);
+      best = std::min(
+          best, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+    }
+    return best;
+  };
+  // Among 100 times as many: not 100 times as long.
+  EXPECT_LT(seconds(50'000), 30 * seconds(500));
 }
 
 }  // namespace
