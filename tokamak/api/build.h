@@ -47,14 +47,19 @@ Result<engine::Engine> build_engine(const std::filesystem::path& checkpoint,
                                     BuildReport* report = nullptr);
 
 /// Writes an engine folder: plan, manifest, tokenizer and template files; with `bundle` the weights
-/// too, so that the folder can move.
+/// too, so that the folder can move. With `hash_weights` the weights are read once and their
+/// hashes kept, which loading compares. An engine that was in the folder is replaced. Errors:
+/// invalid (the folder holds something else), io, those of reading the checkpoint; what is left
+/// then does not open.
 Result<void> save_engine(engine::Engine& engine,
                          const std::filesystem::path& output,
                          bool bundle,
-                         const base::Progress& progress = {});
+                         const base::Progress& progress = {},
+                         bool hash_weights = true);
 
 /// An engine for `model`: an engine folder is read; a checkpoint folder is built, or taken from the
-/// cache if it was built before with the same options on the same device.
+/// cache if it was built before with the same options on the same device, from the same text files
+/// and weights that nobody has written since.
 Result<engine::Engine> open_engine(const std::filesystem::path& model,
                                    device::Device& device,
                                    const BuildOptions& options,

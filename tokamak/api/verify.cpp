@@ -2,6 +2,7 @@
 #include "tokamak/api/verify.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 
 #include "tokamak/api/sequence_runner.h"
@@ -151,6 +152,29 @@ Result<VerifyReport> verify(runtime::Session& session,
   }
   if (report.prompts.empty())
     return base::corrupt(fmt::format("{} holds no prompt0.input_ids", golden.string()));
+  return report;
+}
+
+Result<WeightsReport> verify_weights(const engine::Engine& engine,
+                                     base::ThreadPool& pool,
+                                     const base::Progress& progress) {
+  if (engine.weight_hashes.empty()) {
+    return base::unsupported(
+        fmt::format("{} has no hashes of its weights", engine.folder.string()),
+        "tokamak build takes them, unless --no-hash-weights or --dummy-weights is given");
+  }
+  auto begin = std::chrono::steady_clock::now();
+  TKM_ASSIGN(tensor::TensorFiles files, engine::open_weights(engine));
+  WeightsReport report;
+  for (const auto& [name, hash] : engine.weight_hashes) {
+    auto checked = engine::check_weight(files, name, engine.weight_hashes, pool);
+    if (!checked.ok()) report.problems.push_back(checked.error().message);
+    if (auto view = files.find(name); view.ok()) report.bytes += view->bytes();
+    files.drop(name);
+    ++report.tensors;
+    base::report(progress, "comparing weights", report.bytes, files.total_bytes());
+  }
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return report;
 }
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Compares an engine with reference logits of another implementation.
+// Compares an engine with reference logits of another implementation, and its weights with what it
+// was built from.
 #pragma once
 
 #include <filesystem>
 
+#include "tokamak/engine/engine.h"
 #include "tokamak/runtime/session.h"
 
 namespace tokamak::api {
@@ -38,5 +40,17 @@ double verify_tolerance(DType dtype);
 Result<VerifyReport> verify(runtime::Session& session,
                             const std::filesystem::path& golden,
                             double tolerance);
+
+struct WeightsReport {
+  int64_t tensors = 0, bytes = 0;  ///< Compared.
+  double seconds = 0;
+  std::vector<std::string> problems;  ///< One a tensor that is not as it was, with its file.
+};
+
+/// Reads all weights of an engine and compares them with its hashes. Errors: unsupported (it has
+/// none), those of open_weights().
+Result<WeightsReport> verify_weights(const engine::Engine& engine,
+                                     base::ThreadPool& pool,
+                                     const base::Progress& progress = {});
 
 }  // namespace tokamak::api

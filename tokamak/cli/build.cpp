@@ -8,6 +8,7 @@ struct BuildFlags {
   ModelOptions model;
   std::string output;
   bool bundle = false;
+  bool hash_weights = true;
   bool json = false;
 };
 
@@ -16,7 +17,8 @@ Result<int> run_build(const BuildFlags& flags) {
   TKM_ASSIGN(api::BuildOptions build, flags.model.build_options());
   api::BuildReport report;
   TKM_ASSIGN(engine::Engine engine, api::build_engine(flags.model.model, *device, build, &report));
-  TKM_RETURN_IF_ERROR(api::save_engine(engine, flags.output, flags.bundle, build.progress));
+  TKM_RETURN_IF_ERROR(
+      api::save_engine(engine, flags.output, flags.bundle, build.progress, flags.hash_weights));
   if (flags.json) {
     Json json = {{"engine", flags.output},
                  {"family", engine.manifest.family},
@@ -64,6 +66,9 @@ void add_build(CLI::App& app) {
       ->required();
   verb->add_flag(
       "--bundle", flags->bundle, "Copy the weights into the engine, so that the folder can move");
+  verb->add_flag("!--no-hash-weights",
+                 flags->hash_weights,
+                 "Do not read the weights to keep hashes of their content, which loading compares");
   flags->model.add_without_gpu(*verb);
   verb->add_flag("--json", flags->json, "Print the report as JSON");
   verb->footer(

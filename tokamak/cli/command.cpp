@@ -98,6 +98,10 @@ void SessionFlags::add_to(CLI::App& app) {
       },
       "Memory of the device that the engine may take in all: a size (20GiB) or a share of what is "
       "free (0.9)");
+  app.add_flag("!--no-check-weights",
+               options.check_weights,
+               "Load an engine's weights without comparing their content with the hashes that it "
+               "has of them");
 }
 
 void add_overlap_flag(CLI::App& app, bool& overlap) {

@@ -2,35 +2,18 @@
 // An engine: the folder that a build leaves and a session opens. config.json is the manifest,
 // rank0.engine the plan and the machine code of its kernels; tokenizer and template files stand
 // beside them; weights stay in the checkpoint (by reference, identity checked) or in weights/
-// (bundled).
+// (bundled), and weight_hashes.json says what is in them.
 #pragma once
 
 #include <filesystem>
 
+#include "tokamak/engine/manifest.h"
 #include "tokamak/engine/memory_plan.h"
 #include "tokamak/engine/rank_file.h"
+#include "tokamak/engine/weight_hashes.h"
 #include "tokamak/tensor/safetensors.h"
 
 namespace tokamak::engine {
-
-inline constexpr int64_t kFormatVersion = 3;
-
-struct Manifest {
-  std::string family;
-  std::string model_name;  ///< Name of the checkpoint folder.
-  DType dtype = DType::kBF16;
-  std::string target;                ///< "cpu"
-  std::string fingerprint;           ///< Of the device that the plan was tuned on.
-  std::filesystem::path checkpoint;  ///< Folder of the weights; relative to the engine if bundled;
-                                     ///< empty with dummy weights.
-  std::string checkpoint_fingerprint;  ///< tensor::TensorFiles::fingerprint().
-  bool bundled = false;
-  bool dummy_weights = false;
-  int64_t num_parameters = 0;
-  std::vector<int64_t> eos_ids;
-  int64_t bos_id = -1;
-  double build_seconds = 0;
-};
 
 struct Engine {
   std::filesystem::path folder;  ///< Empty for an engine that lives in memory only.
@@ -39,15 +22,25 @@ struct Engine {
   /// Of all kernels that a session needs, so that opening it compiles nothing; empty on targets
   /// whose kernels are part of the program.
   std::vector<EngineCode> code;
+  WeightHashes weight_hashes;  ///< Empty if none were taken.
   int64_t code_bytes() const;
 };
 
-/// Writes manifest and plan into `engine.folder`: each file whole or not at all, the manifest last,
-/// so that a folder with a manifest is complete.
-Result<void> write_engine(const Engine& engine);
-/// Errors: not_found (no engine here), corrupt (file and what is wrong), unsupported (format of
-/// another version, with both versions).
+/// Begins to write `engine` into its folder. What was an engine there is none from now on, and the
+/// folder is none until finish_engine(): whoever is stopped between leaves nothing that opens.
+Result<void> begin_engine(Engine& engine);
+/// Writes a file of the folder, whole or not at all, and notes its hash in the manifest.
+Result<void> write_engine_file(Engine& engine,
+                               const std::filesystem::path& name,
+                               std::string_view content);
+/// Writes the weights' hashes, if they were taken, and at last the manifest.
+Result<void> finish_engine(Engine& engine);
+
+/// Reads an engine and compares all its files but the weights with their hashes. Errors: not_found
+/// (no engine here), corrupt (file and what is wrong), unsupported (format of another version, with
+/// both versions).
 Result<Engine> read_engine(const std::filesystem::path& folder);
+/// Whether there is an engine, or what is left of one that was not finished.
 bool is_engine_folder(const std::filesystem::path& folder);
 
 /// Opens the weights that the manifest names and compares their identity. Errors: not_found,

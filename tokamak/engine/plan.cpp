@@ -198,6 +198,7 @@ Json Plan::to_json() const {
                 {"num_kv_heads", kv.num_kv_heads},
                 {"head_dim", kv.head_dim},
                 {"dtype", tensor::dtype_name(kv.dtype)}}}};
+  for (const char* list : {"steps", "values", "weights"}) out[list] = Json::array();
   for (const PlanStep& step : steps) out["steps"].push_back(engine::to_json(step));
   for (const PlanValue& value : values) out["values"].push_back(engine::to_json(value));
   for (const PlanWeight& weight : weights) out["weights"].push_back(engine::to_json(weight));

@@ -38,6 +38,7 @@ class EngineSession : public Session {
 
   Result<void> load(const engine::Engine& engine,
                     std::vector<StepKernels> kernels,
+                    bool check_weights,
                     const base::Progress& progress) {
     const engine::MemoryPlan& memory = planned_.memory;
     SessionMemory arenas;
@@ -50,7 +51,8 @@ class EngineSession : public Session {
         chooser_,
         Chooser::make(*device_, planned_.limits, memory, plan_.vocab_size, inputs_.sampled()));
     info_.max_under_way = chooser_->max_under_way();
-    TKM_RETURN_IF_ERROR(load_engine_weights(engine, memory, *device_, arenas.weights, progress));
+    TKM_RETURN_IF_ERROR(
+        load_engine_weights(engine, memory, *device_, arenas.weights, check_weights, progress));
     player_.emplace(plan_, memory, planned_.limits, std::move(kernels), std::move(arenas));
     return capture_graphs(progress);
   }
@@ -145,7 +147,7 @@ Result<std::unique_ptr<Session>> open_session(const engine::Engine& engine,
   TKM_ASSIGN(std::vector<StepKernels> kernels, make_kernels(engine, *device));
   TKM_ASSIGN(SessionPlan planned, plan_with_kernels(engine.plan, *device, options, kernels));
   auto session = std::make_unique<EngineSession>(engine, std::move(device), std::move(planned));
-  TKM_RETURN_IF_ERROR(session->load(engine, std::move(kernels), progress));
+  TKM_RETURN_IF_ERROR(session->load(engine, std::move(kernels), options.check_weights, progress));
   return std::unique_ptr<Session>(std::move(session));
 }
 

@@ -20,7 +20,8 @@ struct SessionOptions {
                             ///< the full length, if the memory share allows.
   double memory_share =
       0.85;  ///< Of the device's free memory that the session may take with kv_tokens = 0.
-  int64_t memory_bytes = 0;  ///< That the session may take; 0: as memory_share says.
+  int64_t memory_bytes = 0;   ///< That the session may take; 0: as memory_share says.
+  bool check_weights = true;  ///< Compare what is loaded with the engine's hashes, if it has any.
 };
 
 /// What a session allocates, before it does: the byte table of `engine` under `options`.
@@ -41,8 +42,8 @@ Result<SessionPlan> plan_session(const engine::Engine& engine,
 Result<std::vector<engine::EngineCode>> session_code(const engine::Engine& engine,
                                                      device::Device& device);
 
-/// Opens the engine: verifies, plans, allocates, loads the weights. Nothing is allocated on the device after
-/// this returns.
+/// Opens the engine: verifies, plans, allocates, loads the weights. Nothing is allocated on the
+/// device after this returns.
 Result<std::unique_ptr<Session>> open_session(const engine::Engine& engine,
                                               std::shared_ptr<device::Device> device,
                                               const SessionOptions& options,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where weights come from: a checkpoint's files, or nowhere.
 #include <cmath>
+#include <set>
 
 #include "tokamak/base/hash.h"
 #include "tokamak/runtime/weights.h"
@@ -10,7 +11,8 @@ namespace {
 
 class CheckpointWeights : public WeightSource {
  public:
-  explicit CheckpointWeights(tensor::TensorFiles files) : files_(std::move(files)) {}
+  CheckpointWeights(tensor::TensorFiles files, engine::WeightHashes hashes, base::ThreadPool& pool)
+      : files_(std::move(files)), hashes_(std::move(hashes)), pool_(pool) {}
 
   Result<TensorView> find(const std::string& tensor, const Shape& expected) override {
     TKM_ASSIGN(TensorView view, files_.find(stored_name(tensor)));
@@ -28,6 +30,7 @@ class CheckpointWeights : public WeightSource {
                       tensor,
                       tensor::dtype_name(view.dtype)));
     }
+    TKM_RETURN_IF_ERROR(check(stored_name(tensor)));
     return view;
   }
   void done(const std::string& tensor) override { files_.drop(stored_name(tensor)); }
@@ -41,7 +44,15 @@ class CheckpointWeights : public WeightSource {
     std::string bare = tensor.substr(dot + 1);
     return files_.contains(bare) ? bare : tensor;
   }
+  /// Once a tensor, also where several weights are made of it.
+  Result<void> check(const std::string& name) {
+    if (hashes_.empty() || !checked_.insert(name).second) return {};
+    return engine::check_weight(files_, name, hashes_, pool_);
+  }
   tensor::TensorFiles files_;
+  engine::WeightHashes hashes_;
+  base::ThreadPool& pool_;
+  std::set<std::string> checked_;
 };
 
 class DummyWeights : public WeightSource {
@@ -72,8 +83,10 @@ DummyRange dummy_range(const std::string& tensor, const Shape& shape) {
   return gain ? DummyRange{1, 0} : DummyRange{0, kUnitVariance * 0.02f};
 }
 
-std::unique_ptr<WeightSource> checkpoint_weights(tensor::TensorFiles files) {
-  return std::make_unique<CheckpointWeights>(std::move(files));
+std::unique_ptr<WeightSource> checkpoint_weights(tensor::TensorFiles files,
+                                                 engine::WeightHashes hashes,
+                                                 base::ThreadPool& pool) {
+  return std::make_unique<CheckpointWeights>(std::move(files), std::move(hashes), pool);
 }
 std::unique_ptr<WeightSource> dummy_weights() {
   return std::make_unique<DummyWeights>();

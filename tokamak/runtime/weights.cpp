@@ -277,6 +277,7 @@ Result<void> load_engine_weights(const engine::Engine& engine,
                                  const engine::MemoryPlan& memory,
                                  device::Device& device,
                                  const device::Memory& arena,
+                                 bool check,
                                  const base::Progress& progress) {
   if (engine.manifest.dummy_weights && !device.host_accessible())
     return fill_dummy_weights(engine.plan, memory, device, arena.data());
@@ -285,7 +286,8 @@ Result<void> load_engine_weights(const engine::Engine& engine,
     source = dummy_weights();
   } else {
     TKM_ASSIGN(tensor::TensorFiles files, engine::open_weights(engine));
-    source = checkpoint_weights(std::move(files));
+    source = checkpoint_weights(
+        std::move(files), check ? engine.weight_hashes : engine::WeightHashes{}, device.pool());
   }
   return load_weights(engine.plan, memory, *source, device, arena.data(), progress);
 }

@@ -22,8 +22,11 @@ class WeightSource {
   virtual void done(const std::string& /*tensor*/) {}
 };
 
-/// Reads from a checkpoint's files.
-std::unique_ptr<WeightSource> checkpoint_weights(tensor::TensorFiles files);
+/// Reads from a checkpoint's files. Each tensor is compared with its hash when it is first asked
+/// for, on the threads of `pool`; with no hashes nothing is.
+std::unique_ptr<WeightSource> checkpoint_weights(tensor::TensorFiles files,
+                                                 engine::WeightHashes hashes,
+                                                 base::ThreadPool& pool);
 /// Random weights of a sensible scale, the same in every run: any model's shapes without its
 /// checkpoint.
 std::unique_ptr<WeightSource> dummy_weights();
@@ -45,10 +48,12 @@ Result<void> load_weights(const engine::Plan& plan,
                           const base::Progress& progress = {});
 
 /// load_weights() from wherever the engine's manifest says; dummy weights of a GPU are made there.
+/// With `check` the content of tensors is compared with the engine's hashes, if it has any.
 Result<void> load_engine_weights(const engine::Engine& engine,
                                  const engine::MemoryPlan& memory,
                                  device::Device& device,
                                  const device::Memory& arena,
+                                 bool check,
                                  const base::Progress& progress = {});
 
 }  // namespace tokamak::runtime
