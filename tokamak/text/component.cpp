@@ -14,7 +14,23 @@ Result<T> in_place(Result<T> value, const std::string& where) {
   return base::corrupt(fmt::format("{}: {}", where, value.error().message));
 }
 
+/// Objects that name a type, as components of any depth do. Parsed JSON is nested 64 deep at most.
+int64_t count_components(const Json& json) {
+  int64_t count = base::find(json, "type") != nullptr;
+  if (!json.is_structured()) return count;
+  for (const Json& child : json) count += count_components(child);
+  return count;
+}
+
 }  // namespace
+
+Result<Component> Component::open_section(const Json& json, std::string where) {
+  if (int64_t count = count_components(json); count > kMostComponents) {
+    return base::corrupt(
+        fmt::format("{} has {} components, the limit is {}", where, count, kMostComponents));
+  }
+  return open(json, std::move(where));
+}
 
 Result<Component> Component::open(const Json& json, std::string where) {
   Component component;

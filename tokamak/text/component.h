@@ -12,11 +12,16 @@
 
 namespace tokamak::text {
 
+inline constexpr int64_t kMostComponents = 64;
+
 /// A JSON object with its place in the file; what is wrong in it becomes an error of that place.
 class Component {
  public:
   /// Errors: corrupt (not an object, or no string "type").
   static Result<Component> open(const Json& json, std::string where);
+  /// A whole section of the file. Errors: also corrupt (over kMostComponents in it, all depths
+  /// together: a text goes through each, some of them as deep in the stack as they are many).
+  static Result<Component> open_section(const Json& json, std::string where);
 
   const std::string& type() const { return type_; }
   const std::string& where() const { return where_; }

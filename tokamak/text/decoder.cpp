@@ -156,6 +156,16 @@ Result<void> Decoder::add(const Component& component) {
     }
     step.kind = Kind::kReplace;
     step.from = pattern.text;
+    // Each of a chain of replacements multiplies what the one before has made.
+    if (!step.from.empty()) growth_ *= std::max<size_t>(1, step.to.size() / step.from.size());
+    if (growth_ > kMostGrowth) {
+      return base::unsupported(
+          fmt::format("{}: decoders make {} times its size of a token, the "
+                      "limit is {}",
+                      component.where(),
+                      growth_,
+                      kMostGrowth));
+    }
   } else if (type == "WordPiece") {
     TKM_ASSIGN(step.from, component.get_string("prefix"));
     TKM_ASSIGN(step.cleanup, component.get_bool("cleanup"));

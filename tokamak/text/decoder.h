@@ -52,11 +52,13 @@ class Decoder {
     bool drop_first_space = false;  // SentencePiece.
   };
   Result<void> add(const Component& component);
+  static constexpr size_t kMostGrowth = 1024;
   static void apply(const Step& step, TokenPiece& piece, bool first, bool last);
 
   std::vector<Step> steps_{{.kind = Kind::kSpaceBetween}};
   JoinRules rules_;
-  bool fused_ = false;  // While it is made: what follows works on the joined text.
+  bool fused_ = false;  // While it is made: what follows works on the joined text,
+  size_t growth_ = 1;   // and how many times its size a token may become.
 };
 
 }  // namespace tokamak::text

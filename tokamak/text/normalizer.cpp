@@ -9,14 +9,20 @@
 namespace tokamak::text {
 namespace {
 
-/// A normalizer that rewrites text and cannot fail.
+Result<void> check_growth(const std::string& text, size_t most_bytes) {
+  if (text.size() <= most_bytes) return {};
+  return base::unsupported(
+      fmt::format("the tokenizer's normalizer makes over {} bytes of a text", most_bytes));
+}
+
+/// A normalizer that rewrites text and, but for its growth, cannot fail.
 template <typename Rewrite>
 class Simple : public Normalizer {
  public:
   explicit Simple(Rewrite rewrite) : rewrite_(std::move(rewrite)) {}
-  Result<void> apply(std::string& text) const override {
+  Result<void> rewrite(std::string& text, size_t most_bytes) const override {
     rewrite_(text);
-    return {};
+    return check_growth(text, most_bytes);
   }
 
  private:
@@ -39,8 +45,8 @@ void map_characters(std::string& text, Map map) {
 class Sequence : public Normalizer {
  public:
   explicit Sequence(std::vector<std::unique_ptr<Normalizer>> steps) : steps_(std::move(steps)) {}
-  Result<void> apply(std::string& text) const override {
-    for (const auto& step : steps_) TKM_RETURN_IF_ERROR(step->apply(text));
+  Result<void> rewrite(std::string& text, size_t most_bytes) const override {
+    for (const auto& step : steps_) TKM_RETURN_IF_ERROR(step->rewrite(text, most_bytes));
     return {};
   }
 
@@ -52,7 +58,7 @@ class Replace : public Normalizer {
  public:
   Replace(Regex regex, std::string content)
       : regex_(std::move(regex)), content_(std::move(content)) {}
-  Result<void> apply(std::string& text) const override {
+  Result<void> rewrite(std::string& text, size_t most_bytes) const override {
     if (text.empty()) return {};
     std::string out;
     size_t done = 0;
@@ -68,10 +74,11 @@ class Replace : public Normalizer {
       out += content_;
       done = pos = match->end;
       last_end = match->end;
+      TKM_RETURN_IF_ERROR(check_growth(out, most_bytes));
     }
     out.append(text, done);
     text = std::move(out);
-    return {};
+    return check_growth(text, most_bytes);
   }
 
  private:
@@ -79,18 +86,27 @@ class Replace : public Normalizer {
   std::string content_;
 };
 
-void replace_literal(std::string& text, std::string_view from, std::string_view to) {
-  std::string out;
-  out.reserve(text.size());
-  size_t done = 0;
-  for (size_t at = text.find(from); at != text.npos; at = text.find(from, done)) {
-    out.append(text, done, at - done);
-    out += to;
-    done = at + from.size();
+class ReplaceLiteral : public Normalizer {
+ public:
+  ReplaceLiteral(std::string from, std::string to) : from_(std::move(from)), to_(std::move(to)) {}
+  Result<void> rewrite(std::string& text, size_t most_bytes) const override {
+    std::string out;
+    out.reserve(text.size());
+    size_t done = 0;
+    for (size_t at = text.find(from_); at != text.npos; at = text.find(from_, done)) {
+      out.append(text, done, at - done);
+      out += to_;
+      done = at + from_.size();
+      TKM_RETURN_IF_ERROR(check_growth(out, most_bytes));
+    }
+    out.append(text, done);
+    text = std::move(out);
+    return check_growth(text, most_bytes);
   }
-  out.append(text, done);
-  text = std::move(out);
-}
+
+ private:
+  std::string from_, to_;
+};
 
 void strip_space(std::string& text, bool left, bool right) {
   size_t begin = 0, end = text.size();
@@ -154,37 +170,48 @@ struct Bert {
 
 /// SentencePiece's map as Hugging Face applies it: by grapheme clusters of under six bytes, of
 /// which the shortest key counts for all, else by characters.
-void apply_charsmap(const Charsmap& map, std::string& text) {
-  std::string out;
-  out.reserve(text.size());
-  size_t begin = 0;
-  for (size_t end : grapheme_ends(text)) {
-    std::string_view grapheme = std::string_view(text).substr(begin, end - begin);
-    begin = end;
+class Precompiled : public Normalizer {
+ public:
+  explicit Precompiled(Charsmap map) : map_(std::move(map)) {}
+  Result<void> rewrite(std::string& text, size_t most_bytes) const override {
+    std::string out;
+    out.reserve(text.size());
+    size_t begin = 0;
+    for (size_t end : grapheme_ends(text)) {
+      append(std::string_view(text).substr(begin, end - begin), out);
+      begin = end;
+      TKM_RETURN_IF_ERROR(check_growth(out, most_bytes));
+    }
+    text = std::move(out);
+    return {};
+  }
+
+ private:
+  void append(std::string_view grapheme, std::string& out) const {
     if (grapheme.size() < 6) {
-      if (auto hit = map.shortest(grapheme)) {
+      if (auto hit = map_.shortest(grapheme)) {
         out += hit->replacement;
-        continue;
+        return;
       }
     }
     for (size_t i = 0; i < grapheme.size();) {
       size_t size = utf8_size(grapheme[i]);
       std::string_view character = grapheme.substr(i, size);
-      auto hit = map.shortest(character);
+      auto hit = map_.shortest(character);
       out += hit ? hit->replacement : character;
       i += size;
     }
   }
-  text = std::move(out);
-}
+
+  Charsmap map_;
+};
 
 Result<std::unique_ptr<Normalizer>> make_replace(const Component& component) {
   TKM_ASSIGN(PatternText pattern, get_pattern(component));
   TKM_ASSIGN(std::string content, component.get_string("content"));
   if (!pattern.is_regex && !pattern.text.empty()) {
-    return simple([from = pattern.text, to = content](std::string& text) {
-      replace_literal(text, from, to);
-    });
+    return std::unique_ptr<Normalizer>(
+        std::make_unique<ReplaceLiteral>(pattern.text, std::move(content)));
   }
   auto regex = Regex::compile(pattern.text);
   if (!regex.ok()) {
@@ -262,7 +289,7 @@ Result<std::unique_ptr<Normalizer>> make_normalizer(const Component& component) 
     auto blob = decode_base64(encoded);
     if (!blob) return component.corrupt("precompiled_charsmap", "is not base64");
     TKM_ASSIGN(Charsmap map, Charsmap::parse(*blob, component.where()));
-    return simple([map = std::move(map)](std::string& text) { apply_charsmap(map, text); });
+    return std::unique_ptr<Normalizer>(std::make_unique<Precompiled>(std::move(map)));
   }
   return component.unsupported_type("normalizer");
 }

@@ -6,6 +6,9 @@
 namespace tokamak::text {
 namespace {
 
+/// Of published files two or three; all of them go with every text.
+constexpr size_t kMostIds = 1024;
+
 Result<TokenId> checked_id(const Json* value, const Component& component, std::string_view key) {
   if (!value || !value->is_number_integer()) return component.corrupt(key, "must be a token id");
   auto id = value->get<int64_t>();
@@ -31,9 +34,20 @@ Result<std::vector<TokenId>> template_ids(const Component& component, const std:
   return ids;
 }
 
+Result<void> check_count(const PostProcessor& made, const Component& component) {
+  size_t count = made.prefix.size() + made.suffix.size();
+  if (count <= kMostIds) return {};
+  return base::corrupt(
+      fmt::format("{} puts over {} ids around a text", component.where(), kMostIds));
+}
+
 Result<PostProcessor> make_template(const Component& component) {
   const Json* single = component.find("single");
   if (!single || !single->is_array()) return component.corrupt("single", "must be a list");
+  if (single->size() > kMostIds) {
+    return component.corrupt(
+        "single", fmt::format("has {} pieces, the limit is {}", single->size(), kMostIds));
+  }
   PostProcessor made;
   bool seen_text = false;
   for (const Json& piece : *single) {
@@ -53,6 +67,7 @@ Result<PostProcessor> make_template(const Component& component) {
     TKM_ASSIGN(auto ids, template_ids(component, name->get<std::string>()));
     auto& side = seen_text ? made.suffix : made.prefix;
     side.insert(side.end(), ids.begin(), ids.end());
+    TKM_RETURN_IF_ERROR(check_count(made, component));
   }
   if (!seen_text) return component.corrupt("single", "must hold the sequence A once");
   return made;
@@ -85,6 +100,7 @@ Result<PostProcessor> make_post_processor(const Component& component) {
       TKM_ASSIGN(PostProcessor outer, make_post_processor(part));
       all.prefix.insert(all.prefix.begin(), outer.prefix.begin(), outer.prefix.end());
       all.suffix.insert(all.suffix.end(), outer.suffix.begin(), outer.suffix.end());
+      TKM_RETURN_IF_ERROR(check_count(all, part));
     }
     return all;
   }

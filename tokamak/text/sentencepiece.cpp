@@ -35,7 +35,7 @@ class Normalization : public PreTokenizer {
     user_defined_ = ByteTrie(std::move(entries));
   }
 
-  void split(Piece piece, Emit emit, EncodeState&) const override {
+  void split(Piece piece, Emit emit, EncodeState& state) const override {
     std::string_view rest = piece.text;
     while (collapse_ && !rest.empty()) {
       Step step = next(rest);
@@ -54,6 +54,10 @@ class Normalization : public PreTokenizer {
       while (after_space && step.text.starts_with(' ')) step.text.remove_prefix(1);
       if (step.text.empty()) continue;
       for (char c : step.text) c == ' ' ? out += space_ : out += c;
+      if (out.size() > kMostGrowth * (piece.text.size() + 64)) {
+        return state.fail(base::unsupported(fmt::format(
+            "the tokenizer's character map makes over {} bytes of a text", out.size())));
+      }
       after_space = collapse_ && step.text.ends_with(' ');
     }
     while (collapse_ && out.ends_with(space_)) out.resize(out.size() - space_.size());
@@ -62,6 +66,7 @@ class Normalization : public PreTokenizer {
   }
 
  private:
+  static constexpr size_t kMostGrowth = 64;  // Published maps make 18 of 3 at most.
   struct Step {
     std::string_view text;  // What the start of the input becomes,
     size_t size;            // and how many bytes of it that is.

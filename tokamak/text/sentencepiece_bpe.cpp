@@ -39,20 +39,17 @@ SentencePieceBpe::SentencePieceBpe(const SentencePieceProto& proto, TokenId unkn
     : unknown_(unknown), num_pieces_(static_cast<Symbol>(proto.pieces.size())) {
   table_.reserve(proto.pieces.size() + (1 << 12), proto.pieces.size() * 8);
   std::vector<ByteTrie::Entry> user_defined;
-  std::vector<std::pair<std::string_view, TokenId>> bytes;
+  TokenTable bytes;
   for (TokenId id = 0; id < static_cast<TokenId>(num_pieces_); ++id) {
     const auto& piece = proto.pieces[id];
     if (takes_part(piece.type)) table_.set(piece.text, id);
     if (piece.type == Type::kUserDefined) user_defined.push_back({piece.text, id});
-    if (piece.type == Type::kByte) bytes.emplace_back(piece.text, id);
+    if (piece.type == Type::kByte) bytes.set(piece.text, id);
   }
   if (proto.byte_fallback) {
     byte_tokens_.assign(256, unknown);
     for (int b = 0; b < 256; ++b) {
-      std::string text = fmt::format("<0x{:02X}>", b);
-      for (auto [piece, id] : bytes) {
-        if (piece == text) byte_tokens_[b] = id;
-      }
+      if (auto id = bytes.find(fmt::format("<0x{:02X}>", b))) byte_tokens_[b] = *id;
     }
   }
   user_defined_ = ByteTrie(std::move(user_defined));

@@ -22,6 +22,7 @@ Result<Sections> read_sections(std::string_view text, const std::string& file) {
   JsonScanner scanner(text, file);
   TKM_RETURN_IF_ERROR(scanner.object([&](std::string_view key) -> Result<void> {
     if (key == "model") {
+      if (sections.model) return scanner.error("'model' appears twice");
       TKM_ASSIGN(sections.model, read_model(scanner, text, file + ": model"));
       return {};
     }
@@ -80,23 +81,24 @@ Result<Pipeline> read_tokenizer_json(std::string_view text, const std::string& f
   bool raw_bytes = false;
   if (!sections.pre_tokenizer.is_null()) {
     TKM_ASSIGN(Component component,
-               Component::open(sections.pre_tokenizer, in_file("pre_tokenizer")));
+               Component::open_section(sections.pre_tokenizer, in_file("pre_tokenizer")));
     raw_bytes = ends_in_byte_level(component) && works_on_bytes(source);
     TKM_ASSIGN(parts.pre_tokenizer, make_pre_tokenizer(component, raw_bytes));
   }
   if (!sections.normalizer.is_null()) {
-    TKM_ASSIGN(Component component, Component::open(sections.normalizer, in_file("normalizer")));
+    TKM_ASSIGN(Component component,
+               Component::open_section(sections.normalizer, in_file("normalizer")));
     TKM_ASSIGN(parts.normalizer, make_normalizer(component));
   }
   if (!sections.post_processor.is_null()) {
     TKM_ASSIGN(Component component,
-               Component::open(sections.post_processor, in_file("post_processor")));
+               Component::open_section(sections.post_processor, in_file("post_processor")));
     TKM_ASSIGN(PostProcessor around, make_post_processor(component));
     parts.prefix = std::move(around.prefix);
     parts.suffix = std::move(around.suffix);
   }
   if (!sections.decoder.is_null()) {
-    TKM_ASSIGN(Component component, Component::open(sections.decoder, in_file("decoder")));
+    TKM_ASSIGN(Component component, Component::open_section(sections.decoder, in_file("decoder")));
     TKM_ASSIGN(parts.decoder, Decoder::make(component));
   }
   TKM_ASSIGN(parts.model, make_model(source, raw_bytes, in_file("model")));

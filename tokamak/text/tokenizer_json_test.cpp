@@ -336,6 +336,76 @@ TEST(TokenizerJson, NamesFileAndFieldOfWhatIsWrong) {
             "tokenizer.json: pre_tokenizer.behavior 'Eaten' is unknown");
 }
 
+/// `count` times the component, in Sequences of `depth` one inside the other.
+std::string sequence(const std::string& list, const std::string& component, int count, int depth) {
+  std::string out = "{\"type\": \"Sequence\", \"" + list + "\": [";
+  for (int i = 0; i < count; ++i) out += (i ? ", " : "") + component;
+  out += "]}";
+  return depth > 1 ? sequence(list, out, 1, depth - 1) : out;
+}
+
+TEST(TokenizerJson, BoundsTheComponentsThatATextGoesThrough) {
+  struct Section {
+    const char *key, *list, *component;
+  };
+  for (const Section& s :
+       {Section{"pre_tokenizer", "pretokenizers", R"({"type": "Whitespace"})"},
+        Section{"normalizer", "normalizers", R"({"type": "NFC"})"},
+        Section{"decoder", "decoders", R"({"type": "ByteFallback"})"},
+        Section{
+            "post_processor", "processors", R"({"type": "ByteLevel", "trim_offsets": true})"}}) {
+    auto error = [&](int count, int depth) {
+      const Json file = with(s.key, sequence(s.list, s.component, count, depth).c_str());
+      auto parts = read_tokenizer_json(file.dump(), "tokenizer.json");
+      return parts.ok() ? "(none)" : parts.error().message;
+    };
+    EXPECT_EQ(error(63, 1), "(none)") << s.key;
+    EXPECT_EQ(error(40, 20), "(none)") << s.key;
+    EXPECT_EQ(error(64, 1),
+              fmt::format("tokenizer.json: {} has 65 components, the limit is 64", s.key));
+    EXPECT_EQ(error(60, 10),
+              fmt::format("tokenizer.json: {} has 70 components, the limit is 64", s.key));
+    EXPECT_EQ(error(100'000, 1),
+              fmt::format("tokenizer.json: {} has 100001 components, the limit is 64", s.key));
+    EXPECT_THAT(error(1, 1000), HasSubstr("tokenizer.json")) << s.key;
+  }
+}
+
+TEST(TokenizerJson, BoundsWhatComponentsMakeOfAText) {
+  // Each doubles the text.
+  const std::string doubles = R"({"type": "Replace", "pattern": {"String": "a"}, "content": "aa"})";
+  auto growing = read_tokenizer_json(
+      with("normalizer", sequence("normalizers", doubles, 40, 1).c_str()).dump(), "tokenizer.json");
+  ASSERT_TRUE(growing.ok()) << growing.error().text();
+  PipelineTokenizer tokenizer(std::move(*growing));
+  EXPECT_EQ(tokenizer.encode("b", {}).value().size(), 1u);
+  auto ids = tokenizer.encode("aaaa", {});
+  ASSERT_FALSE(ids.ok());
+  EXPECT_EQ(ids.error().message, "the tokenizer's normalizer makes over 4352 bytes of a text");
+  EXPECT_EQ(error_of(with("decoder", sequence("decoders", doubles, 40, 1).c_str()),
+                     ErrorCode::kUnsupported),
+            "tokenizer.json: decoder.decoders[10]: decoders make 2048 times its size of a token, "
+            "the limit is 1024");
+  std::string many = R"({"type": "TemplateProcessing", "special_tokens": {"s": {"ids": [1]}},
+                         "single": [{"Sequence": {"id": "A"}})";
+  for (int i = 0; i < 1100; ++i) many += R"(, {"SpecialToken": {"id": "s"}})";
+  EXPECT_EQ(error_of(with("post_processor", (many + "]}").c_str()), ErrorCode::kCorrupt),
+            "tokenizer.json: post_processor.single has 1101 pieces, the limit is 1024");
+  Json wide = Json::parse(R"({"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}},
+                              {"SpecialToken": {"id": "s"}}]})");
+  wide["special_tokens"]["s"]["ids"] = std::vector<int>(1100, 1);
+  EXPECT_EQ(error_of(with("post_processor", wide.dump().c_str()), ErrorCode::kCorrupt),
+            "tokenizer.json: post_processor puts over 1024 ids around a text");
+}
+
+TEST(TokenizerJson, HasOneModel) {
+  EXPECT_THAT(read_tokenizer_json(R"({"model": {"type": "BPE"}, "model": {"type": "BPE"}})",
+                                  "tokenizer.json")
+                  .error()
+                  .message,
+              HasSubstr("tokenizer.json: 'model' appears twice"));
+}
+
 TEST(TokenizerJson, RefusesBrokenJson) {
   for (std::string text : {"",
                            "{",
