@@ -30,26 +30,19 @@ Result<std::string> template_source(const fs::path& folder, const Json& config) 
       "tokenizer_config.json: 'chat_template' is neither a string nor a list with a 'default'");
 }
 
-/// A special token is given as its text or as an object with `content`.
-std::optional<std::string> token_text(const Json& config, std::string_view key) {
-  const Json* value = base::find(config, key);
-  if (value && value->is_object()) value = base::find(*value, "content");
-  if (!value || !value->is_string()) return {};
-  return value->get<std::string>();
-}
-
 }  // namespace
 
 Result<void> Llm::load_text(const fs::path& folder) {
   if (!text::has_tokenizer(folder)) return {};
   TKM_ASSIGN(tokenizer_, text::Tokenizer::load(folder));
+  const text::SpecialNames& names = tokenizer_->special_names();
+  for (const auto& [name, token] : names.tokens) template_variables_[name] = token;
+  if (!names.additional.empty())
+    template_variables_["additional_special_tokens"] = names.additional;
   Json config = Json::object();
   if (fs::exists(folder / "tokenizer_config.json")) {
     TKM_ASSIGN(std::string content, base::read_file(folder / "tokenizer_config.json", 64 << 20));
     TKM_ASSIGN(config, base::parse_json(content, (folder / "tokenizer_config.json").string()));
-  }
-  for (const char* key : {"bos_token", "eos_token", "pad_token", "unk_token"}) {
-    if (auto token = token_text(config, key)) template_variables_[key] = *token;
   }
   TKM_ASSIGN(std::string source, template_source(folder, config));
   if (source.empty()) return {};

@@ -102,6 +102,32 @@ TEST(SentencePiece, PutsAndTakesTheSpaceInFront) {
   EXPECT_EQ(*collapsing->decode(std::vector<TokenId>{3, 3, 5}), "a");
 }
 
+TEST(SentencePiece, TakesAddedTokensAndThePrefixSpaceFromBesideIt) {
+  test::Folder folder;
+  folder.write("tokenizer.model",
+               basics() + piece("▁", -3) + piece("a", -4) + piece("▁a", -2) + piece("b", -5) +
+                   trainer(kBpeModel) + normalizer(true, false));
+  folder.write("added_tokens.json", R"({"<|im_start|>": 7, "<|im_end|>": 8})");
+  auto ids = [&](std::string_view config, std::string_view text, bool add_special_tokens) {
+    folder.write("tokenizer_config.json", config);
+    return test::ids_of(
+        *test::load(folder.path()), text, {.add_special_tokens = add_special_tokens});
+  };
+  constexpr auto kText = "a<|im_start|>a";
+  EXPECT_THAT(ids("{}", kText, true), ElementsAre(1, 5, 7, 5));
+  // LlamaTokenizer puts no space after added tokens unless it is told to.
+  constexpr auto kLlama = R"({"tokenizer_class": "LlamaTokenizer"})";
+  EXPECT_THAT(ids(kLlama, kText, false), ElementsAre(5, 7, 4));
+  EXPECT_THAT(ids(kLlama, "b</s>", false), ElementsAre(3, 6, 2));
+  EXPECT_THAT(ids(R"({"tokenizer_class": "LlamaTokenizer", "legacy": true})", kText, false),
+              ElementsAre(5, 7, 5));
+  EXPECT_THAT(ids(R"({"add_prefix_space": false})", kText, false), ElementsAre(4, 7, 4));
+  EXPECT_THAT(ids(R"({"bos_token": "<|im_end|>"})", "a", true), ElementsAre(8, 5));
+  EXPECT_THAT(ids(R"({"bos_token": null})", "a", true), ElementsAre(5));
+  EXPECT_THAT(test::load(folder.path())->special_names().tokens,
+              ElementsAre(testing::Pair("eos_token", "</s>")));
+}
+
 TEST(SentencePiece, LeavesTheTextOfControlPiecesAsText) {
   auto tokenizer = sentencepiece(basics() + piece("<", -1) + piece("s", -1) + piece(">", -1) +
                                  trainer(kBpeModel) + normalizer(false, false));

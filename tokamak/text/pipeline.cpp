@@ -22,7 +22,7 @@ Result<std::vector<TokenId>> PipelineTokenizer::encode(std::string_view text,
   if (!parts_.added.any(false)) {
     encode_text(text, true, options, state);
   } else {
-    parts_.added.split(text, false, !options.parse_special_tokens, [&](AddedTokens::Part part) {
+    parts_.added.split(text, false, as_text(options), [&](AddedTokens::Part part) {
       if (part.id >= 0) return state.ids.push_back(part.id);
       encode_text(part.text, part.text.data() == text.data(), options, state);
     });
@@ -47,7 +47,7 @@ void PipelineTokenizer::encode_text(std::string_view text,
     text = normalized;
   }
   if (!parts_.added.any(true)) return encode_piece({text, at_start}, state);
-  parts_.added.split(text, true, !options.parse_special_tokens, [&](AddedTokens::Part part) {
+  parts_.added.split(text, true, as_text(options), [&](AddedTokens::Part part) {
     if (part.id >= 0) return state.ids.push_back(part.id);
     encode_piece({part.text, at_start && part.text.data() == text.data()}, state);
   });

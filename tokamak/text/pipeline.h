@@ -30,6 +30,9 @@ struct Pipeline {
   /// Ids that decoding leaves out beside special added tokens (SentencePiece's control pieces), by
   /// id; may be shorter than the vocabulary.
   std::vector<bool> control;
+  SpecialNames special_names;
+  bool special_as_text = false;  ///< Texts of special tokens are never these tokens.
+  bool byte_level = false;       ///< A tokenizer.json that works on bytes, whatever its class.
 };
 
 class PipelineTokenizer : public Tokenizer {
@@ -44,8 +47,12 @@ class PipelineTokenizer : public Tokenizer {
     return parts_.names.find(token);
   }
   bool is_special(TokenId id) const override;
+  bool is_added(TokenId id) const override {
+    return is_special(id) || parts_.added.decoded_form(id);
+  }
   std::optional<TokenId> bos_id() const override { return parts_.bos; }
   std::optional<TokenId> eos_id() const override { return parts_.eos; }
+  const SpecialNames& special_names() const override { return parts_.special_names; }
   TokenPiece piece(TokenId id, bool first, bool last) const override;
   const JoinRules& join_rules() const override { return parts_.decoder.rules(); }
 
@@ -55,6 +62,9 @@ class PipelineTokenizer : public Tokenizer {
                    const EncodeOptions& options,
                    EncodeState& state) const;
   void encode_piece(Piece piece, EncodeState& state) const;
+  bool as_text(const EncodeOptions& options) const {
+    return parts_.special_as_text || !options.parse_special_tokens;
+  }
 
   Pipeline parts_;
 };

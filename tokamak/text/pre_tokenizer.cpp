@@ -184,6 +184,18 @@ std::unique_ptr<PreTokenizer> make_scanner_split(Scanner scanner) {
   return std::make_unique<Split>(scanner, SplitBehavior::kIsolated, false);
 }
 
+std::unique_ptr<PreTokenizer> make_gpt2_split(bool add_prefix_space) {
+  return std::make_unique<ByteLevel>(add_prefix_space, /*use_regex=*/true, /*raw_bytes=*/true);
+}
+
+std::unique_ptr<PreTokenizer> make_qwen2_split(bool add_prefix_space) {
+  if (!add_prefix_space) return make_scanner_split(scan_qwen2);
+  std::vector<std::unique_ptr<PreTokenizer>> steps;
+  steps.push_back(make_scanner_split(scan_qwen2));
+  steps.push_back(std::make_unique<ByteLevel>(true, /*use_regex=*/false, /*raw_bytes=*/true));
+  return std::make_unique<Sequence>(std::move(steps));
+}
+
 bool ends_in_byte_level(const Component& component) {
   if (component.type() == "ByteLevel") return true;
   if (component.type() != "Sequence") return false;

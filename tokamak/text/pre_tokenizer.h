@@ -35,6 +35,10 @@ Result<std::unique_ptr<PreTokenizer>> make_pre_tokenizer(const Component& compon
                                                          bool raw_bytes);
 /// Cuts text into the matches of a scanner and what is between them.
 std::unique_ptr<PreTokenizer> make_scanner_split(Scanner scanner);
+/// GPT-2's words. With `add_prefix_space` a text that begins without a space gets one.
+std::unique_ptr<PreTokenizer> make_gpt2_split(bool add_prefix_space);
+/// Qwen2's words. With `add_prefix_space` each word does, as its class has it.
+std::unique_ptr<PreTokenizer> make_qwen2_split(bool add_prefix_space);
 /// Whether the last step is ByteLevel.
 bool ends_in_byte_level(const Component& component);
 

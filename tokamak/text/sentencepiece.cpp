@@ -134,8 +134,10 @@ Result<void> check_pieces(const SentencePieceProto& proto, const std::string& fi
 
 Result<Pipeline> read_sentencepiece(std::string_view bytes,
                                     const std::string& file,
-                                    bool prefix_everywhere) {
+                                    bool prefix_everywhere,
+                                    std::optional<bool> add_prefix_space) {
   TKM_ASSIGN(SentencePieceProto proto, read_sentencepiece_proto(bytes, file));
+  proto.add_dummy_prefix = add_prefix_space.value_or(proto.add_dummy_prefix);
   TKM_RETURN_IF_ERROR(check_pieces(proto, file));
   if (proto.has_denormalizer) {
     return base::unsupported(fmt::format("{}: denormalizer_spec is not supported", file));

@@ -11,6 +11,32 @@
 #include "tokamak/text/tokenizer_json.h"
 
 namespace tokamak::text {
+
+const std::string* SpecialNames::find(std::string_view name) const {
+  for (const auto& [known, token] : tokens) {
+    if (known == name) return &token;
+  }
+  return nullptr;
+}
+
+void SpecialNames::set(std::string_view name, std::string_view token) {
+  for (auto& [known, text] : tokens) {
+    if (known != name) continue;
+    text = token;
+    return;
+  }
+  tokens.emplace_back(name, token);
+}
+
+void SpecialNames::erase(std::string_view name) {
+  std::erase_if(tokens, [&](const auto& token) { return token.first == name; });
+}
+
+const SpecialNames& Tokenizer::special_names() const {
+  static const SpecialNames kNone;
+  return kNone;
+}
+
 namespace {
 
 constexpr uint64_t kMaxFileBytes = uint64_t{512} << 20;
@@ -34,15 +60,21 @@ std::shared_ptr<const Tokenizer> finish(Pipeline parts) {
 }
 
 /// Told by content: JSON with a "model" or a "config", a protobuf, or lines of base64.
-Result<Pipeline> read_any(std::string_view text, const std::string& file, bool legacy) {
+Result<Pipeline> read_any(std::string_view text,
+                          const std::string& file,
+                          const TokenizerConfig& config) {
   size_t start = text.find_first_not_of(" \t\r\n");
   if (start != text.npos && text[start] == '{') {
     // tekken.json has no model, but tokens as bytes.
     std::string_view before_model = text.substr(0, text.find("\"model\""));
     bool is_tekken = before_model.find("\"token_bytes\"") != before_model.npos;
-    return is_tekken ? read_tekken(text, file) : read_tokenizer_json(text, file);
+    if (is_tekken) return read_tekken(text, file);
+    // Of the classes only this one has its way with a tokenizer.json.
+    const bool overrides = config.tokenizer_class == "GPT2Tokenizer";
+    return read_tokenizer_json(text, file, overrides ? config.add_prefix_space : std::nullopt);
   }
-  if (looks_like_sentencepiece(text)) return read_sentencepiece(text, file, legacy);
+  if (looks_like_sentencepiece(text))
+    return read_sentencepiece(text, file, config.legacy, config.add_prefix_space);
   return read_tiktoken(text, file);
 }
 
@@ -59,7 +91,11 @@ Result<Pipeline> read_vocab_files(const std::filesystem::path& folder,
   TKM_ASSIGN(Pipeline parts,
              read_vocab_and_merges(
                  as_text(*vocab), as_text(*merges), vocab_path.string(), merges_path.string()));
-  if (config.tokenizer_class.starts_with("Qwen2")) use_qwen2_rules(parts);
+  const bool add_prefix_space = config.add_prefix_space.value_or(false);
+  if (config.tokenizer_class.starts_with("Qwen2"))
+    use_qwen2_rules(parts, add_prefix_space);
+  else if (add_prefix_space)
+    parts.pre_tokenizer = make_gpt2_split(add_prefix_space);
   return parts;
 }
 
@@ -67,7 +103,7 @@ Result<Pipeline> read_vocab_files(const std::filesystem::path& folder,
 
 Result<std::shared_ptr<const Tokenizer>> Tokenizer::load_file(const std::filesystem::path& path) {
   TKM_ASSIGN(base::MappedFile file, open_file(path));
-  TKM_ASSIGN(Pipeline parts, read_any(as_text(file), path.string(), true));
+  TKM_ASSIGN(Pipeline parts, read_any(as_text(file), path.string(), {}));
   return finish(std::move(parts));
 }
 
@@ -81,7 +117,7 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::load(const std::filesystem::
     return finish(std::move(parts));
   }
   TKM_ASSIGN(base::MappedFile file, open_file(path));
-  TKM_ASSIGN(Pipeline parts, read_any(as_text(file), path.string(), config.legacy));
+  TKM_ASSIGN(Pipeline parts, read_any(as_text(file), path.string(), config));
   TKM_RETURN_IF_ERROR(apply_tokens(config, parts));
   if (path.filename() != kTokenizerJson) apply_bos_and_eos(config, parts);
   return finish(std::move(parts));

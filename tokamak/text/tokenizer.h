@@ -47,12 +47,25 @@ struct JoinRules {
   bool looks_ahead = false;       ///< The last piece differs, so pieces are one token late.
 };
 
+/// Special tokens as chat templates know them.
+struct SpecialNames {
+  /// Name and text: "bos_token", "</s>"; "image_token", ….
+  std::vector<std::pair<std::string, std::string>> tokens;
+  /// Those that have no name of their own (additional_special_tokens).
+  std::vector<std::string> additional;
+
+  const std::string* find(std::string_view name) const;
+  void set(std::string_view name, std::string_view token);
+  void erase(std::string_view name);
+};
+
 /// Immutable after loading: any number of threads may call it.
 class Tokenizer {
  public:
   /// Loads from a checkpoint folder: tokenizer.json if there is one, else tokenizer.model
   /// (SentencePiece or tiktoken, told apart by content), else tekken.json, else vocab.json +
-  /// merges.txt. tokenizer_config.json adds added tokens, BOS/EOS and the chat template's tokens.
+  /// merges.txt. tokenizer_config.json, special_tokens_map.json and added_tokens.json add tokens,
+  /// BOS and EOS, and the names of special tokens.
   /// Errors: not_found (none of them), corrupt (file and what is wrong in it), unsupported (a
   /// component type, by name).
   static Result<std::shared_ptr<const Tokenizer>> load(const std::filesystem::path& folder);
@@ -75,9 +88,12 @@ class Tokenizer {
   virtual std::string_view token(TokenId id) const = 0;
   virtual std::optional<TokenId> token_id(std::string_view token) const = 0;
   virtual bool is_special(TokenId id) const = 0;
+  /// Whether it stands beside the vocabulary that texts are made of, special or not.
+  virtual bool is_added(TokenId id) const { return is_special(id); }
 
   virtual std::optional<TokenId> bos_id() const = 0;
   virtual std::optional<TokenId> eos_id() const = 0;
+  virtual const SpecialNames& special_names() const;
 
   /// What `id` adds to the text. `first` and `last`: among the tokens of the text that are not
   /// left out. `id` must be in range.

@@ -11,7 +11,7 @@ namespace {
 /// The members of the file, all but the model as they stand there.
 struct Sections {
   std::optional<ModelSource> model;
-  Json added_tokens, normalizer, pre_tokenizer, post_processor, decoder;
+  Json added_tokens, normalizer, pre_tokenizer, post_processor, decoder, padding;
 };
 
 Result<Sections> read_sections(std::string_view text, const std::string& file) {
@@ -32,6 +32,7 @@ Result<Sections> read_sections(std::string_view text, const std::string& file) {
                     : key == "pre_tokenizer"  ? &sections.pre_tokenizer
                     : key == "post_processor" ? &sections.post_processor
                     : key == "decoder"        ? &sections.decoder
+                    : key == "padding"        ? &sections.padding
                                               : nullptr;
     if (section) {
       TKM_ASSIGN(*section, base::parse_json(value, fmt::format("{}: {}", file, key)));
@@ -73,8 +74,13 @@ Result<AddedToken> read_added_token(const Json& json, const std::string& where) 
   return token;
 }
 
-Result<Pipeline> read_tokenizer_json(std::string_view text, const std::string& file) {
+Result<Pipeline> read_tokenizer_json(std::string_view text,
+                                     const std::string& file,
+                                     std::optional<bool> add_prefix_space) {
   TKM_ASSIGN(Sections sections, read_sections(text, file));
+  const Json* type = base::find(sections.pre_tokenizer, "type");
+  if (add_prefix_space && type && *type == "ByteLevel")
+    sections.pre_tokenizer["add_prefix_space"] = *add_prefix_space;
   auto in_file = [&](std::string_view field) { return fmt::format("{}: {}", file, field); };
   ModelSource& source = *sections.model;
   Pipeline parts;
@@ -82,7 +88,8 @@ Result<Pipeline> read_tokenizer_json(std::string_view text, const std::string& f
   if (!sections.pre_tokenizer.is_null()) {
     TKM_ASSIGN(Component component,
                Component::open_section(sections.pre_tokenizer, in_file("pre_tokenizer")));
-    raw_bytes = ends_in_byte_level(component) && works_on_bytes(source);
+    parts.byte_level = ends_in_byte_level(component);
+    raw_bytes = parts.byte_level && works_on_bytes(source);
     TKM_ASSIGN(parts.pre_tokenizer, make_pre_tokenizer(component, raw_bytes));
   }
   if (!sections.normalizer.is_null()) {
@@ -99,8 +106,11 @@ Result<Pipeline> read_tokenizer_json(std::string_view text, const std::string& f
   }
   if (!sections.decoder.is_null()) {
     TKM_ASSIGN(Component component, Component::open_section(sections.decoder, in_file("decoder")));
+    parts.byte_level |= component.type() == "ByteLevel";
     TKM_ASSIGN(parts.decoder, Decoder::make(component));
   }
+  if (const Json* pad = base::find(sections.padding, "pad_token"); pad && pad->is_string())
+    parts.special_names.set("pad_token", pad->get_ref<const std::string&>());
   TKM_ASSIGN(parts.model, make_model(source, raw_bytes, in_file("model")));
   parts.names = std::move(source.tokens);
   parts.added = AddedTokens(parts.names.count());
@@ -150,7 +160,7 @@ Result<Pipeline> read_vocab_and_merges(std::string_view vocab,
   }
   Pipeline parts;
   TKM_ASSIGN(parts.model, make_model(source, true, merges_file));
-  parts.pre_tokenizer = make_scanner_split(scan_gpt2);
+  parts.pre_tokenizer = make_gpt2_split(/*add_prefix_space=*/false);
   parts.decoder = Decoder::byte_level();
   parts.names = std::move(source.tokens);
   parts.added = AddedTokens(parts.names.count());
@@ -165,8 +175,8 @@ Result<Pipeline> read_vocab_and_merges(std::string_view vocab,
   return parts;
 }
 
-void use_qwen2_rules(Pipeline& parts) {
-  parts.pre_tokenizer = make_scanner_split(scan_qwen2);
+void use_qwen2_rules(Pipeline& parts, bool add_prefix_space) {
+  parts.pre_tokenizer = make_qwen2_split(add_prefix_space);
   parts.normalizer = make_nfc();
 }
 
