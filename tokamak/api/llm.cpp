@@ -3,6 +3,7 @@
 
 #include <chrono>
 
+#include "tokamak/base/log.h"
 #include "tokamak/text/files.h"
 
 namespace tokamak::api {
@@ -14,22 +15,6 @@ double seconds_since(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-/// The template's text: chat_template.jinja, else `chat_template` of tokenizer_config.json (a
-/// string, or a list of which the one called "default" counts); empty if there is none.
-Result<std::string> template_source(const fs::path& folder, const Json& config) {
-  if (fs::exists(folder / "chat_template.jinja"))
-    return base::read_file(folder / "chat_template.jinja", 16 << 20);
-  const Json* source = base::find(config, "chat_template");
-  if (!source) return std::string();
-  if (source->is_string()) return source->get<std::string>();
-  for (const Json& named : source->is_array() ? *source : Json::array()) {
-    const Json *name = base::find(named, "name"), *text = base::find(named, "template");
-    if (name && *name == "default" && text && text->is_string()) return text->get<std::string>();
-  }
-  return base::corrupt(
-      "tokenizer_config.json: 'chat_template' is neither a string nor a list with a 'default'");
-}
-
 }  // namespace
 
 Result<void> Llm::load_text(const fs::path& folder) {
@@ -39,14 +24,9 @@ Result<void> Llm::load_text(const fs::path& folder) {
   for (const auto& [name, token] : names.tokens) template_variables_[name] = token;
   if (!names.additional.empty())
     template_variables_["additional_special_tokens"] = names.additional;
-  Json config = Json::object();
-  if (fs::exists(folder / "tokenizer_config.json")) {
-    TKM_ASSIGN(std::string content, base::read_file(folder / "tokenizer_config.json", 64 << 20));
-    TKM_ASSIGN(config, base::parse_json(content, (folder / "tokenizer_config.json").string()));
-  }
-  TKM_ASSIGN(std::string source, template_source(folder, config));
-  if (source.empty()) return {};
-  TKM_ASSIGN(chat_template_, text::ChatTemplate::parse(source));
+  chat_templates_ = text::load_chat_templates(folder);
+  for (const Error& fault : chat_templates_.faults())
+    base::log_warn("{}: {}; chats are refused", folder.string(), fault.message);
   return {};
 }
 
@@ -108,7 +88,7 @@ Result<std::vector<int32_t>> Llm::encode(std::string_view text, bool add_special
 }
 
 Result<std::vector<int32_t>> Llm::encode_chat(const Json& messages) const {
-  if (!chat_template_)
+  if (!chat_templates_.chat)
     return base::unsupported(fmt::format("{} has no chat template", manifest_.model_name),
                              "use a plain prompt");
   Json context = template_variables_;
@@ -116,7 +96,7 @@ Result<std::vector<int32_t>> Llm::encode_chat(const Json& messages) const {
   context["tools"] = nullptr;
   context["documents"] = nullptr;
   context["add_generation_prompt"] = true;
-  TKM_ASSIGN(std::string prompt, chat_template_->render(context));
+  TKM_ASSIGN(std::string prompt, chat_templates_.chat->render(context));
   return encode(prompt, /*add_special_tokens=*/false);  // The template writes BOS itself.
 }
 

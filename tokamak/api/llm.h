@@ -8,7 +8,7 @@
 #include "tokamak/api/build.h"
 #include "tokamak/executor/executor.h"
 #include "tokamak/runtime/engine_session.h"
-#include "tokamak/text/chat_template.h"
+#include "tokamak/text/chat_templates.h"
 #include "tokamak/text/tokenizer.h"
 
 namespace tokamak::api {
@@ -45,9 +45,10 @@ class Llm {
   /// Ids of a prompt. Errors: unsupported (no tokenizer), invalid (not UTF-8).
   Result<std::vector<int32_t>> encode(std::string_view text, bool add_special_tokens = true) const;
   /// Ids of a conversation by the model's chat template: [{"role": …, "content": …}, …].
-  /// Errors: unsupported (the model has no template), invalid (what the template refuses).
+  /// Errors: unsupported (the model has no template, or one that cannot be used), invalid (what the
+  /// template refuses).
   Result<std::vector<int32_t>> encode_chat(const Json& messages) const;
-  bool has_chat_template() const { return chat_template_.has_value(); }
+  bool has_chat_template() const { return chat_templates_.chat.has_value(); }
   /// What the model's generation_config.json sets of temperature, top_k, top_p, min_p and
   /// repetition_penalty, over our defaults.
   const runtime::SamplingParams& sampling_defaults() const { return sampling_defaults_; }
@@ -58,7 +59,7 @@ class Llm {
   /// For servers: what a request needs on its way in and out.
   executor::Executor& executor() { return *executor_; }
   const std::shared_ptr<const text::Tokenizer>& shared_tokenizer() const { return tokenizer_; }
-  const std::optional<text::ChatTemplate>& chat_template() const { return chat_template_; }
+  const text::ChatTemplates& chat_templates() const { return chat_templates_; }
   const Json& template_variables() const { return template_variables_; }
 
   const engine::Manifest& manifest() const { return manifest_; }
@@ -77,7 +78,7 @@ class Llm {
   engine::Manifest manifest_;
   OpenTimes times_;
   std::shared_ptr<const text::Tokenizer> tokenizer_;
-  std::optional<text::ChatTemplate> chat_template_;
+  text::ChatTemplates chat_templates_;
   runtime::SamplingParams sampling_defaults_;
   std::optional<int64_t> default_max_tokens_;
   Json template_variables_ = Json::object();  ///< bos_token, eos_token, …

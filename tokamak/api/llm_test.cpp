@@ -150,6 +150,20 @@ TEST_F(LlmTest, the_models_generation_config_gives_the_defaults_of_sampling) {
               HasSubstr("generation_config.json: top_p is 1.5, must be"));
 }
 
+TEST_F(LlmTest, a_template_that_cannot_be_used_refuses_chats_and_nothing_else) {
+  fs::create_directories(cache_);
+  fs::copy(model_, cache_ / "model");
+  ASSERT_TRUE(
+      base::write_file_atomic(cache_ / "model/chat_template.jinja", "{{ messages|pprint }}").ok());
+  auto llm = Llm::open(cache_ / "model", options());
+  ASSERT_TRUE(llm.ok()) << llm.error().text();
+  auto stream = (*llm)->submit(request(**llm, "Once upon a time", 4)).value();
+  EXPECT_EQ(read(*stream), ", there was a");
+  EXPECT_EQ((*llm)->encode_chat(Json::array()).error().message,
+            "chat template of chat_template.jinja cannot be used: chat template, line 1: unknown "
+            "filter 'pprint'");
+}
+
 TEST_F(LlmTest, bad_requests_are_refused_with_the_field_and_the_limit) {
   auto llm = Llm::open(model_, options()).value();
   auto error = [&](executor::Request bad) { return llm->submit(std::move(bad)).error().message; };

@@ -49,7 +49,8 @@ server::Model served_model(const std::shared_ptr<api::Llm>& llm, std::vector<std
   if (model.names.empty()) model.names.push_back(llm->manifest().model_name);
   model.executor = std::shared_ptr<executor::Executor>(llm, &llm->executor());
   model.tokenizer = llm->shared_tokenizer();
-  model.chat_template = llm->chat_template();
+  model.chat_template = llm->chat_templates().chat;
+  model.tool_template = llm->chat_templates().tool_use;
   model.template_variables = llm->template_variables();
   model.defaults = llm->sampling_defaults();
   model.default_max_tokens = llm->default_max_tokens();

@@ -174,7 +174,7 @@ Result<Prompt> chat_prompt(const Json& body, const OpenAiRequest& request, const
     return base::invalid("continue_final_message: the last message has no text");
   }
   context["messages"] = std::move(messages);
-  TKM_ASSIGN(std::string rendered, model.chat_template->render(context));
+  TKM_ASSIGN(std::string rendered, model.template_for(context["tools"]).render(context));
   if (continues) {
     TKM_ASSIGN(rendered, cut_behind(rendered, last_text));
   }

@@ -35,6 +35,16 @@ TEST(Chat, PutsMessagesThroughTheTemplate) {
   EXPECT_EQ(json["usage"]["prompt_tokens"], 19);
 }
 
+TEST(Chat, HasATemplateOfItsOwnForToolsIfTheModelHas) {
+  Model model;
+  model.chat_template = text::ChatTemplate::parse("chat").value();
+  const Json tools = Json::array({Json::object()});
+  EXPECT_EQ(model.template_for(tools).render(Json::object()).value(), "chat");
+  model.tool_template = text::ChatTemplate::parse("tools").value();
+  EXPECT_EQ(model.template_for(tools).render(Json::object()).value(), "tools");
+  EXPECT_EQ(model.template_for(nullptr).render(Json::object()).value(), "chat");
+}
+
 TEST(Chat, ReadsContentInParts) {
   TestServer test;
   Json parts = {{{"type", "text"}, {"text", "a"}}, {{"type", "text"}, {"text", "b"}}};

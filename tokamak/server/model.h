@@ -20,6 +20,8 @@ struct Model {
   std::shared_ptr<executor::Executor> executor;
   std::shared_ptr<const text::Tokenizer> tokenizer;  ///< Null: token ids only.
   std::optional<text::ChatTemplate> chat_template;
+  std::optional<text::ChatTemplate>
+      tool_template;                         ///< For chats with tools, if they have their own.
   Json template_variables = Json::object();  ///< bos_token, eos_token, …
   runtime::SamplingParams defaults;  ///< Of the model's generation_config.json, where a request
                                      ///< says nothing.
@@ -30,6 +32,10 @@ struct Model {
   const std::string& name() const { return names.front(); }
   bool serves(std::string_view name) const {
     return std::find(names.begin(), names.end(), name) != names.end();
+  }
+  /// The template of a chat with these tools (null: without); there must be one at all.
+  const text::ChatTemplate& template_for(const Json& tools) const {
+    return tool_template && !tools.is_null() ? *tool_template : *chat_template;
   }
   const runtime::SessionInfo& info() const { return executor->session_info(); }
 };

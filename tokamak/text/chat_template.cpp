@@ -2,6 +2,7 @@
 #include "tokamak/text/chat_template.h"
 
 #include <new>
+#include <optional>
 
 #include "tokamak/text/jinja_interpreter.h"
 #include "tokamak/text/jinja_lexer.h"
@@ -19,6 +20,7 @@ Error error_at(int line, const jinja::Failure& failure) {
 }  // namespace
 
 struct ChatTemplate::Program {
+  std::optional<Error> fault;
   jinja::TemplateTree tree;
   TemplateLimits limits;
 };
@@ -48,8 +50,22 @@ Result<ChatTemplate> ChatTemplate::parse(std::string_view source, const Template
   }
 }
 
+ChatTemplate ChatTemplate::unusable(Error fault) {
+  auto program = std::make_shared<Program>();
+  program->fault = std::move(fault);
+  ChatTemplate made;
+  made.program_ = std::move(program);
+  return made;
+}
+
+const std::optional<Error>& ChatTemplate::fault() const {
+  TKM_CHECK(program_, "fault() of a template that was not parsed");
+  return program_->fault;
+}
+
 Result<std::string> ChatTemplate::render(const Json& context, int64_t now_unix_s) const {
   TKM_CHECK(program_, "render() of a template that was not parsed");
+  if (program_->fault) return *program_->fault;
   try {
     jinja::Interpreter interpreter(program_->tree, program_->limits, now_unix_s);
     try {

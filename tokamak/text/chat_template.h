@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -29,6 +30,11 @@ class ChatTemplate {
   /// Errors: invalid (syntax, with the line), unsupported (a tag, filter or test that is not in the
   /// subset, by name).
   static Result<ChatTemplate> parse(std::string_view source, const TemplateLimits& limits = {});
+  /// Stands for a template that could not be read: render() gives `fault` to whoever wants a chat,
+  /// and to nobody else.
+  static ChatTemplate unusable(Error fault);
+  /// Of a template that is unusable().
+  const std::optional<Error>& fault() const;
 
   /// Renders with the members of `context` (an object) as variables: messages, tools, documents,
   /// add_generation_prompt, bos_token, eos_token, … `now_unix_s` fixes what strftime_now sees
