@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokamak/api/llm.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "tokamak/base/log.h"
@@ -13,6 +14,15 @@ namespace fs = std::filesystem;
 
 double seconds_since(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+/// "a, b and so on", the first of many.
+std::string listed(const std::vector<std::string>& names) {
+  constexpr size_t kMost = 16;
+  std::string out;
+  for (size_t i = 0; i < std::min(names.size(), kMost); ++i) out += (i ? ", " : "") + names[i];
+  if (names.size() > kMost) out += fmt::format(" and {} more", names.size() - kMost);
+  return out;
 }
 
 }  // namespace
@@ -30,28 +40,19 @@ Result<void> Llm::load_text(const fs::path& folder) {
   return {};
 }
 
-Result<void> Llm::load_generation_config(const fs::path& path, int64_t vocab_size) {
+Result<void> Llm::load_generation_config(const fs::path& path, const engine::Plan& plan) {
   if (!fs::exists(path)) return {};
   TKM_ASSIGN(std::string content, base::read_file(path, 16 << 20));
   TKM_ASSIGN(Json config, base::parse_json(content, path.string()));
-  runtime::SamplingParams& params = sampling_defaults_;
-  auto take = [&](std::string_view key, float& to) -> Result<void> {
-    TKM_ASSIGN(double value, base::get_number(config, key, to));
-    to = static_cast<float>(value);
-    return {};
-  };
-  TKM_RETURN_IF_ERROR(take("temperature", params.temperature));
-  TKM_RETURN_IF_ERROR(take("top_p", params.top_p));
-  TKM_RETURN_IF_ERROR(take("min_p", params.min_p));
-  TKM_RETURN_IF_ERROR(take("repetition_penalty", params.repetition_penalty));
-  TKM_ASSIGN(params.top_k, base::get_int(config, "top_k", params.top_k));
-  if (auto fine = params.validate(vocab_size); !fine.ok())
-    return base::invalid(fmt::format("{}: {}", path.string(), fine.error().message));
-  if (!base::find(config, "max_new_tokens")) return {};
-  TKM_ASSIGN(default_max_tokens_, base::get_int(config, "max_new_tokens"));
-  if (*default_max_tokens_ >= 1) return {};
-  return base::invalid(fmt::format(
-      "{}: max_new_tokens is {}, must be at least 1", path.string(), *default_max_tokens_));
+  auto read = read_generation_config(config,
+                                     {.vocab_size = plan.vocab_size,
+                                      .max_positions = plan.max_positions,
+                                      .has_text = tokenizer_ != nullptr});
+  if (!read.ok()) return base::invalid(fmt::format("{}: {}", path.string(), read.error().message));
+  defaults_ = std::move(*read);
+  if (!defaults_.not_honoured.empty())
+    base::log_warn("{}: not honoured: {}", path.string(), listed(defaults_.not_honoured));
+  return {};
 }
 
 Result<std::unique_ptr<Llm>> Llm::open(const fs::path& model, const OpenOptions& options) {
@@ -65,8 +66,8 @@ Result<std::unique_ptr<Llm>> Llm::open(const fs::path& model, const OpenOptions&
 
   begin = std::chrono::steady_clock::now();
   TKM_RETURN_IF_ERROR(llm->load_text(tokenizer_folder(engine)));
-  TKM_RETURN_IF_ERROR(llm->load_generation_config(
-      tokenizer_folder(engine) / "generation_config.json", engine.plan.vocab_size));
+  TKM_RETURN_IF_ERROR(
+      llm->load_generation_config(tokenizer_folder(engine) / text::kGenerationConfig, engine.plan));
   llm->times_.text = seconds_since(begin);
 
   begin = std::chrono::steady_clock::now();
@@ -74,6 +75,8 @@ Result<std::unique_ptr<Llm>> Llm::open(const fs::path& model, const OpenOptions&
              runtime::open_session(engine, device, options.session, options.build.progress));
   executor::ExecutorOptions executor_options = options.executor;
   if (executor_options.eos_ids.empty()) executor_options.eos_ids = engine.manifest.eos_ids;
+  executor_options.suppressed_ids = llm->defaults_.suppressed_ids;
+  executor_options.begin_suppressed_ids = llm->defaults_.begin_suppressed_ids;
   TKM_ASSIGN(llm->executor_,
              executor::Executor::start(std::move(session), llm->tokenizer_, executor_options));
   llm->times_.weights = seconds_since(begin);

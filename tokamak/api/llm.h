@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "tokamak/api/build.h"
+#include "tokamak/api/generation_config.h"
 #include "tokamak/executor/executor.h"
 #include "tokamak/runtime/engine_session.h"
 #include "tokamak/text/chat_templates.h"
@@ -49,12 +50,11 @@ class Llm {
   /// template refuses).
   Result<std::vector<int32_t>> encode_chat(const Json& messages) const;
   bool has_chat_template() const { return chat_templates_.chat.has_value(); }
-  /// What the model's generation_config.json sets of temperature, top_k, top_p, min_p and
-  /// repetition_penalty, over our defaults.
-  const runtime::SamplingParams& sampling_defaults() const { return sampling_defaults_; }
+  /// What the model's generation_config.json sets, over our defaults. Its suppressed tokens are
+  /// the executor's.
+  const runtime::SamplingParams& sampling_defaults() const { return defaults_.sampling; }
   /// Its max_new_tokens, if it sets that: the longest answer to a request that names no length.
-  /// max_length, which counts the prompt and is 20 in many old files, is not read.
-  std::optional<int64_t> default_max_tokens() const { return default_max_tokens_; }
+  std::optional<int64_t> default_max_tokens() const { return defaults_.max_new_tokens; }
 
   /// For servers: what a request needs on its way in and out.
   executor::Executor& executor() { return *executor_; }
@@ -73,14 +73,13 @@ class Llm {
   Result<void> load_text(const std::filesystem::path& folder);
   /// Nothing if there is no such file. Errors: corrupt (not JSON), invalid (a setting of another
   /// type or out of range).
-  Result<void> load_generation_config(const std::filesystem::path& path, int64_t vocab_size);
+  Result<void> load_generation_config(const std::filesystem::path& path, const engine::Plan& plan);
 
   engine::Manifest manifest_;
   OpenTimes times_;
   std::shared_ptr<const text::Tokenizer> tokenizer_;
   text::ChatTemplates chat_templates_;
-  runtime::SamplingParams sampling_defaults_;
-  std::optional<int64_t> default_max_tokens_;
+  GenerationDefaults defaults_;
   Json template_variables_ = Json::object();  ///< bos_token, eos_token, …
   std::unique_ptr<executor::Executor> executor_;
 };

@@ -164,6 +164,33 @@ TEST_F(LlmTest, a_template_that_cannot_be_used_refuses_chats_and_nothing_else) {
             "filter 'pprint'");
 }
 
+TEST_F(LlmTest, tokens_that_the_generation_config_suppresses_do_not_come) {
+  fs::create_directories(cache_);
+  fs::copy(model_, cache_ / "model");
+  auto answer = [&](std::string_view config) {
+    EXPECT_TRUE(base::write_file_atomic(cache_ / "model/generation_config.json", config).ok());
+    auto llm = Llm::open(cache_ / "model", options()).value();
+    executor::Request once = request(*llm, "Once upon a time", 4);
+    once.sampling.bad_words = llm->sampling_defaults().bad_words;
+    std::vector<int32_t> tokens;
+    auto stream = llm->submit(once).value();
+    while (auto response = stream->next())
+      tokens.insert(tokens.end(), response->tokens.begin(), response->tokens.end());
+    return tokens;
+  };
+  const std::vector<int32_t> free = answer("{}");
+  ASSERT_GE(free.size(), 3u);
+  for (const std::string& config : {fmt::format(R"({{"suppress_tokens": [{}]}})", free[0]),
+                                    fmt::format(R"({{"begin_suppress_tokens": [{}]}})", free[0]),
+                                    fmt::format(R"({{"bad_words_ids": [[{}]]}})", free[0])}) {
+    EXPECT_NE(answer(config)[0], free[0]) << config;
+  }
+  const std::vector<int32_t> other =
+      answer(fmt::format(R"({{"bad_words_ids": [[{}, {}]]}})", free[0], free[1]));
+  EXPECT_EQ(other[0], free[0]);
+  EXPECT_NE(other[1], free[1]);
+}
+
 TEST_F(LlmTest, bad_requests_are_refused_with_the_field_and_the_limit) {
   auto llm = Llm::open(model_, options()).value();
   auto error = [&](executor::Request bad) { return llm->submit(std::move(bad)).error().message; };

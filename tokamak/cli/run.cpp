@@ -143,6 +143,11 @@ void take_defaults(RunFlags& flags, const runtime::SamplingParams& defaults) {
   flags.sampling.min_p = flags.min_p.value_or(defaults.min_p);
   flags.sampling.repetition_penalty =
       flags.repetition_penalty.value_or(defaults.repetition_penalty);
+  flags.sampling.bad_words = defaults.bad_words;
+  if (flags.sampling.stop.empty()) flags.sampling.stop = defaults.stop;
+  if (flags.sampling.min_tokens == 0)
+    flags.sampling.min_tokens =
+        std::min(defaults.min_tokens, flags.max_tokens.value_or(defaults.min_tokens));
 }
 
 Result<int> run_run(RunFlags flags) {

@@ -25,6 +25,7 @@ class DrivenLoop {
     const uint64_t number = next_number_++;
     const int64_t seed = request.sampling.seed;
     Answer answer(request, tokenizer, options_.eos_ids);
+    answer.suppress(options_.suppressed_ids, options_.begin_suppressed_ids);
     auto active = std::make_unique<ActiveRequest>(std::move(request),
                                                   number,
                                                   seed >= 0 ? static_cast<uint64_t>(seed) : number,

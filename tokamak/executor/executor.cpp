@@ -85,6 +85,7 @@ Result<std::shared_ptr<TokenStream>> Executor::submit(Request request) {
   const TimePoint since = queued_since(arrival, request.priority, options_.priority_seconds);
   std::string id = request.id;
   Answer answer(request, tokenizer_, options_.eos_ids);
+  answer.suppress(options_.suppressed_ids, options_.begin_suppressed_ids);
   auto active = std::make_unique<ActiveRequest>(
       std::move(request), number, seed, std::move(answer), arrival, since);
   auto responses = active->responses();

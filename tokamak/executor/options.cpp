@@ -19,13 +19,17 @@ Result<void> ExecutorOptions::validate(int64_t vocab_size) const {
     return base::invalid(
         fmt::format("step_timeout_seconds is {}, must be between 0 and 1e6", step_timeout_seconds));
   }
-  for (size_t i = 0; i < eos_ids.size(); ++i) {
-    if (eos_ids[i] < 0 || eos_ids[i] >= vocab_size) {
+  auto in_vocab = [&](std::string_view name, const auto& ids) -> Result<void> {
+    for (size_t i = 0; i < ids.size(); ++i) {
+      if (ids[i] >= 0 && ids[i] < vocab_size) continue;
       return base::invalid(
-          fmt::format("eos_ids[{}] is {}, must be in [0, {})", i, eos_ids[i], vocab_size));
+          fmt::format("{}[{}] is {}, must be in [0, {})", name, i, ids[i], vocab_size));
     }
-  }
-  return {};
+    return {};
+  };
+  TKM_RETURN_IF_ERROR(in_vocab("eos_ids", eos_ids));
+  TKM_RETURN_IF_ERROR(in_vocab("suppressed_ids", suppressed_ids));
+  return in_vocab("begin_suppressed_ids", begin_suppressed_ids);
 }
 
 }  // namespace tokamak::executor

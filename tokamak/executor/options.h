@@ -36,6 +36,8 @@ struct ExecutorOptions {
                         ///< where the session can. Changes no answer; false is for finding faults.
   std::vector<int64_t> eos_ids;  ///< Tokens that end an answer (of the generation config); empty:
                                  ///< the tokenizer's.
+  std::vector<int32_t> suppressed_ids;        ///< Tokens that no answer has (of the same config),
+  std::vector<int32_t> begin_suppressed_ids;  ///< and tokens that no answer begins with.
   static constexpr auto kFields =
       std::tuple{Field{"max_queue", &ExecutorOptions::max_queue},
                  Field{"max_running", &ExecutorOptions::max_running},
@@ -44,7 +46,9 @@ struct ExecutorOptions {
                  Field{"step_timeout_seconds", &ExecutorOptions::step_timeout_seconds},
                  Field{"prefix_reuse", &ExecutorOptions::prefix_reuse},
                  Field{"overlap", &ExecutorOptions::overlap},
-                 Field{"eos_ids", &ExecutorOptions::eos_ids}};
+                 Field{"eos_ids", &ExecutorOptions::eos_ids},
+                 Field{"suppressed_ids", &ExecutorOptions::suppressed_ids},
+                 Field{"begin_suppressed_ids", &ExecutorOptions::begin_suppressed_ids}};
   /// What time it is; tests put a clock of their own here.
   std::function<TimePoint()> now = [] { return Clock::now(); };
   /// Asked at each place where something can fail; true makes it fail. For tests. Called by the

@@ -147,6 +147,15 @@ Answer::Answer(const Request& request,
   end_tokens_.insert(end_tokens_.end(),
                      request.sampling.stop_token_ids.begin(),
                      request.sampling.stop_token_ids.end());
+  if (min_tokens_ > 0) banned_early_ = end_tokens_;
+}
+
+void Answer::suppress(std::span<const int32_t> always, std::span<const int32_t> at_begin) {
+  banned_.assign(always.begin(), always.end());
+  banned_early_.insert(banned_early_.end(), always.begin(), always.end());
+  if (at_begin.empty()) return;
+  banned_first_ = min_tokens_ > 0 ? banned_early_ : banned_;
+  banned_first_.insert(banned_first_.end(), at_begin.begin(), at_begin.end());
 }
 
 void Answer::read_prompt(std::span<const int32_t> prompt) {
@@ -159,8 +168,8 @@ void Answer::read_prompt(std::span<const int32_t> prompt) {
 }
 
 std::span<const int32_t> Answer::banned(int64_t index) const {
-  if (index >= min_tokens_) return {};
-  return end_tokens_;
+  if (index == 0 && !banned_first_.empty()) return banned_first_;
+  return index < min_tokens_ ? banned_early_ : banned_;
 }
 
 std::optional<StopReason> Answer::stopping_token(int32_t token) const {

@@ -85,6 +85,9 @@ class Answer {
          std::shared_ptr<const text::Tokenizer> tokenizer,
          std::span<const int64_t> eos_ids);
 
+  /// Tokens that the answer never has, and tokens that it does not begin with. Before push().
+  void suppress(std::span<const int32_t> always, std::span<const int32_t> at_begin);
+
   /// Takes a sampled token and appends to `text` what became certain. Returns why the answer ends
   /// with this token, if it does; then `text` is complete.
   std::optional<End> push(int32_t token, std::string& text);
@@ -94,7 +97,7 @@ class Answer {
 
   int64_t num_tokens() const { return num_tokens_; }
   /// Tokens that must not be sampled as token `index` of the answer: those that end it, before
-  /// min_tokens.
+  /// min_tokens, and those that are suppressed.
   std::span<const int32_t> banned(int64_t index) const;
 
  private:
@@ -111,6 +114,8 @@ class Answer {
   std::vector<int32_t> end_tokens_;  // First num_eos_ of eos, then the request's.
   size_t num_eos_ = 0;
   bool skip_special_ = true;
+  // Of the first token, if it has some of its own; of tokens before min_tokens; of the others.
+  std::vector<int32_t> banned_first_, banned_early_, banned_;
   int64_t min_tokens_ = 0, max_tokens_ = 0;
   int64_t num_tokens_ = 0;
   bool ended_ = false;

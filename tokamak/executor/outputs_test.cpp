@@ -140,6 +140,29 @@ Said say(const runtime::SamplingParams& sampling, const std::vector<int32_t>& to
   return said;
 }
 
+TEST(Answer, BansWhatIsSuppressedBesideWhatEndsItTooEarly) {
+  const std::vector<int64_t> eos = {28};
+  auto banned = [&](const runtime::SamplingParams& sampling,
+                    std::vector<int32_t> always,
+                    std::vector<int32_t> at_begin) {
+    Answer answer(request_with(sampling), tokenizer(), eos);
+    answer.suppress(always, at_begin);
+    std::vector<std::vector<int32_t>> of_tokens;
+    for (int64_t index = 0; index < 3; ++index) {
+      const auto list = answer.banned(index);
+      of_tokens.emplace_back(list.begin(), list.end());
+    }
+    return of_tokens;
+  };
+  using Lists = std::vector<std::vector<int32_t>>;
+  EXPECT_EQ(banned({}, {}, {}), (Lists{{}, {}, {}}));
+  EXPECT_EQ(banned({.min_tokens = 2}, {}, {}), (Lists{{28}, {28}, {}}));
+  EXPECT_EQ(banned({}, {3, 4}, {}), (Lists{{3, 4}, {3, 4}, {3, 4}}));
+  EXPECT_EQ(banned({}, {3}, {5}), (Lists{{3, 5}, {3}, {3}}));
+  EXPECT_EQ(banned({.min_tokens = 1}, {3}, {5}), (Lists{{28, 3, 5}, {3}, {3}}));
+  EXPECT_EQ(banned({.min_tokens = 2}, {3}, {}), (Lists{{28, 3}, {28, 3}, {3}}));
+}
+
 TEST(Answer, EndsWithAnyOfTheEndsOfSequence) {
   for (int32_t eos : {28, 25}) {
     const Said said = say({}, {0, 1, eos, 2});

@@ -52,6 +52,19 @@ TEST(Completions, HaveTheModelsOwnNumberOfTokensByDefault) {
   EXPECT_EQ(kserve.json()["text_output"].get<std::string>().size(), 30u) << kserve.body;
 }
 
+TEST(Completions, HaveTheModelsLeastNumberOfTokensUnlessTheRequestAllowsFewer) {
+  TestServer::Setup setup;
+  setup.defaults.min_tokens = 10;
+  TestServer test(setup);
+  for (std::string path : {std::string(kPath), std::string("/v2/models/fake/generate")}) {
+    const char* prompt = path == kPath ? "prompt" : "text_input";
+    auto few = test.post(path, {{prompt, "hello"}, {"max_tokens", 5}});
+    EXPECT_EQ(few.status, 200) << few.body;
+    auto more = test.post(path, {{prompt, "hello"}, {"max_tokens", 5}, {"min_tokens", 6}});
+    EXPECT_EQ(more.status, 400) << more.body;
+  }
+}
+
 TEST(Completions, StreamTheSameText) {
   TestServer test;
   auto answer = test.post(kPath,

@@ -113,6 +113,7 @@ Result<std::vector<executor::Request>> executor_requests(const KServeRequest& re
     const int64_t room = room_left(one.prompt.size(), model);
     one.sampling.max_tokens =
         request.max_tokens.value_or(std::min(model.default_max_tokens.value_or(room), room));
+    bound_defaults(model, one.sampling);
     one.cache_salt = request.cache_salt;
     requests.push_back(std::move(one));
   }

@@ -150,6 +150,7 @@ executor::Request executor_request(const OpenAiRequest& request,
     out.sampling.max_tokens =
         request.endpoint == Endpoint::kChat ? room : std::min(kDefaultMaxTokens, room);
   }
+  bound_defaults(model, out.sampling);
   out.sampling.logprobs = request.logprobs;
   if (request.best_of > request.n) out.sampling.logprobs = std::max<int64_t>(0, request.logprobs);
   if (request.echo && request.logprobs >= 0) {

@@ -88,6 +88,11 @@ Result<std::vector<int32_t>> encode(const Model& model,
   return model.tokenizer->encode(text, {.add_special_tokens = add_special_tokens});
 }
 
+void bound_defaults(const Model& model, runtime::SamplingParams& sampling) {
+  if (sampling.min_tokens == model.defaults.min_tokens)
+    sampling.min_tokens = std::min(sampling.min_tokens, sampling.max_tokens);
+}
+
 int64_t room_left(size_t prompt_size, const Model& model) {
   const runtime::SessionInfo& info = model.info();
   // The last token is never fed back, so it needs no place in the cache.

@@ -19,6 +19,9 @@ Result<std::vector<int32_t>> encode(const Model& model,
                                     std::string_view text,
                                     bool add_special_tokens);
 
+/// A min_tokens that is the model's default and not the request's is no more than max_tokens.
+void bound_defaults(const Model& model, runtime::SamplingParams& sampling);
+
 /// Tokens that an answer to a prompt of so many can have; at least 1, so that a prompt that is too
 /// long is refused as such.
 int64_t room_left(size_t prompt_size, const Model& model);
