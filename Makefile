@@ -3,6 +3,7 @@
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 30
 SOAK_SECONDS ?= 600
+PYTHON ?= python3
 SOAK_CLIENTS ?= 1000
 MODEL ?= models/storyteller
 THREADED = base device runtime executor server
@@ -44,8 +45,10 @@ fuzz: deps-sanitizers ## every fuzz target for FUZZ_SECONDS (30) on its corpus
 soak: deps tokamak ## many clients at once for SOAK_SECONDS (600): no error, no leak, no growth
 	python3 tests/soak/soak.py --seconds $(SOAK_SECONDS) --clients $(SOAK_CLIENTS)
 
-foreign: tokamak ## llama.cpp's and vLLM's server tests, from LLAMA_CPP_SOURCE and VLLM_SOURCE (tests/foreign/README.md)
-	python3 tests/foreign/run.py
+foreign: foreign-sources tokamak ## llama.cpp's and vLLM's server tests, from LLAMA_CPP_SOURCE and VLLM_SOURCE (tests/foreign/README.md)
+	$(PYTHON) tests/foreign/run.py
+foreign-sources:
+	@$(PYTHON) tests/foreign/run.py --check
 
 dist: deps ## dist/tokamak-<version>-linux-x86_64.tar.gz, which runs without our packages
 	scripts/build.sh dist tokamak
@@ -65,4 +68,4 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
 .DEFAULT_GOAL := tokamak
-.PHONY: tokamak demo test bench fmt lint asan tsan fuzz soak foreign dist deps deps-lint deps-sanitizers clean help
+.PHONY: tokamak demo test bench fmt lint asan tsan fuzz soak foreign foreign-sources dist deps deps-lint deps-sanitizers clean help

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the server tests of llama.cpp and of vLLM against the built program, and prints a table a suite: how many tests, by reason.
 
-  LLAMA_CPP_SOURCE=…/llama.cpp VLLM_SOURCE=…/vllm tests/foreign/run.py [--program P] [--only SUITE] [-k EXPRESSION] [-v]
+  LLAMA_CPP_SOURCE=…/llama.cpp VLLM_SOURCE=…/vllm tests/foreign/run.py [--program P] [--only SUITE] [-k EXPRESSION]
 
 Fails if a test fails that <suite>.toml does not excuse, if one that it excuses passes, or if it names one that is not there.
 """
@@ -100,11 +100,10 @@ def run_suite(suite, flags):
         "PYTHONPATH": str(HERE),
         "TOKAMAK_CACHE_DIR": str(BUILD / "cache"),
     }
-    command = [
-        sys.executable, "-m", "pytest", str(tests), "--rootdir", str(tests), "--confcutdir", str(tests.parent), "-c", os.devnull,
-        "--continue-on-collection-errors", "--disable-warnings", "-p", "no:cacheprovider", "-p", "record", "-p", f"{suite}_plugin", "-q", "--timeout=180", "--tb=short", *options,
-        *(["-k", flags.k] if flags.k else [])
-    ]
+    command = [sys.executable, "-m", "pytest", str(tests), "--rootdir", str(tests), "--confcutdir", str(tests.parent)]
+    command += ["-c", os.devnull, "-p", "no:cacheprovider", "-p", "record", "-p", f"{suite}_plugin"]
+    command += ["-q", "--tb=short", "--timeout=180", "--disable-warnings", "--continue-on-collection-errors", *options]
+    command += ["-k", flags.k] if flags.k else []
     with open(work / "log.txt", "w", encoding="utf-8") as log:
         subprocess.run(command, cwd=work, env=env, stdout=log, stderr=subprocess.STDOUT, check=False)
     if not outcomes.exists():
@@ -145,10 +144,13 @@ def main():
     parser.add_argument("--model", default=ROOT / "models/storyteller")
     parser.add_argument("--only", choices=SUITES)
     parser.add_argument("-k", help="as pytest's")
+    parser.add_argument("--check", action="store_true", help="only say what is missing")
     flags = parser.parse_args()
     suites = [flags.only] if flags.only else list(SUITES)
     if lines := missing(suites):
         sys.exit("foreign tests cannot run:\n" + "\n".join(f"  {line}" for line in lines))
+    if flags.check:
+        return False
     faults = []
     for suite in suites:
         faults += judge(suite, run_suite(suite, flags), not flags.k)
