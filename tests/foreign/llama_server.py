@@ -72,6 +72,8 @@ def command(asked):
         out += ["--max-seq-len", str(min(length, served_model.CONTEXT))]
     if asked.parallel:
         out += ["--max-sequences", str(slots)]
+    if asked.cors_origins not in (None, "localhost"):  # pages of this machine always may
+        out += ["--cors-origin", asked.cors_origins]
     if asked.api_key:
         out += ["--api-key", asked.api_key]
     return out

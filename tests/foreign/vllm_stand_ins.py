@@ -48,6 +48,7 @@ OURS = {
     "--max-num-batched-tokens": "--max-step-tokens",
     "--api-key": "--api-key",
     "--shutdown-timeout": "--drain-timeout",
+    "--root-path": "--root-path",
 }
 
 
