@@ -11,6 +11,7 @@ def pytest_collection_finish(session):
 
 
 def pytest_runtest_setup(item):
-    names = re.findall(r'\bmodel="([^"]+)"|\("(\w+)", "You are', inspect.getsource(item.function))
-    names += [(value,) for value in getattr(item, "callspec", None) and [item.callspec.params.get("model")] or [] if value]
-    os.environ["FOREIGN_MODEL_NAMES"] = ",".join(sorted({name for found in names for name in found if name}))
+    names = set(re.findall(r'\bmodel="([^"]+)"', inspect.getsource(item.function)))
+    if asked := item.callspec.params.get("model") if hasattr(item, "callspec") else None:
+        names.add(asked)
+    os.environ["FOREIGN_MODEL_NAMES"] = ",".join(sorted(names))
