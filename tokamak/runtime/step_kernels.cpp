@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <map>
 
+#include "tokamak/runtime/verify_weights.h"
+
 namespace tokamak::runtime {
 
 Result<kernels::KernelDesc> step_desc(const engine::Plan& plan, const engine::PlanStep& step) {
@@ -95,6 +97,17 @@ Result<std::unique_ptr<kernels::Kernel>> make_kernel(const engine::Plan& plan,
   return tactic->make(desc, choice.config, device);
 }
 
+/// A config that the tactic does not know is the plan's fault.
+Error not_made(const engine::Plan& plan,
+               const engine::PlanStep& step,
+               const engine::PlanChoice& choice,
+               Error error) {
+  if (error.code != ErrorCode::kInvalid) return error;
+  if (!error.message.starts_with(choice.tactic))
+    error.message = fmt::format("{}: {}", choice.tactic, error.message);
+  return error_of_step(static_cast<size_t>(&step - plan.steps.data()), std::move(error));
+}
+
 /// A step with one of its choices.
 struct WantedKernel {
   const engine::PlanStep* step;
@@ -123,9 +136,11 @@ Result<std::vector<StepKernels>> make_kernels(const engine::Engine& engine,
     return make_kernel(plan, *step, *choice, device);
   });
   std::vector<std::shared_ptr<kernels::Kernel>> shared;
-  for (kernels::MadeKernel& one : made) {
-    TKM_ASSIGN(std::unique_ptr<kernels::Kernel> kernel, *std::move(one));
-    shared.push_back(std::move(kernel));
+  for (size_t i = 0; i < made.size(); ++i) {
+    auto& kernel = *made[i];
+    if (!kernel.ok())
+      return not_made(plan, *wanted[i].step, *wanted[i].choice, std::move(kernel.error()));
+    shared.push_back(*std::move(kernel));
   }
   std::vector<StepKernels> out(plan.steps.size());
   auto place = places.begin();

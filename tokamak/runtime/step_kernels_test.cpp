@@ -2,6 +2,7 @@
 #include "tokamak/runtime/step_kernels.h"
 
 #include <algorithm>
+#include <map>
 
 #include <gtest/gtest.h>
 
@@ -70,6 +71,23 @@ TEST(MakeKernels, a_step_that_cannot_be_made_is_the_error) {
   auto kernels = make_kernels(engine, *device);
   ASSERT_FALSE(kernels.ok());
   EXPECT_EQ(kernels.error().code, ErrorCode::kUnsupported);
+}
+
+TEST(MakeKernels, a_config_that_the_tactic_does_not_know_names_step_and_tactic) {
+  auto device = device::open_device(Target::kCpu, 1).value();
+  engine::Engine engine = products(*device, {128, 192});
+  for (const auto& [config, error] :
+       std::map<std::string, std::string>{{R"({"panels": 0})", "no such config: {\"panels\":0}"},
+                                          {R"({"panels": 9223372036854775807})", "no such config"},
+                                          {R"({"rows": 1})", "unknown attribute 'rows'"},
+                                          {"7", "expected an object, found number"}}) {
+    engine.plan.steps[1].choices[0].config = Json::parse(config);
+    auto kernels = make_kernels(engine, *device);
+    ASSERT_FALSE(kernels.ok()) << config;
+    EXPECT_EQ(kernels.error().code, ErrorCode::kCorrupt);
+    EXPECT_TRUE(kernels.error().message.starts_with("plan step 1: matmul_cpu_stream: " + error))
+        << kernels.error().message;
+  }
 }
 
 }  // namespace
