@@ -16,6 +16,10 @@ double seconds_since(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
+bool has(const std::vector<int64_t>& ids, int64_t id) {
+  return std::find(ids.begin(), ids.end(), id) != ids.end();
+}
+
 /// "a, b and so on", the first of many.
 std::string listed(const std::vector<std::string>& names) {
   constexpr size_t kMost = 16;
@@ -55,6 +59,38 @@ Result<void> Llm::load_generation_config(const fs::path& path, const engine::Pla
   return {};
 }
 
+void Llm::choose_eos_ids(int64_t vocab_size) {
+  eos_ids_ = defaults_.eos_ids;
+  std::vector<std::string> differing;
+  auto name = [&](int64_t id) {
+    return tokenizer_ ? fmt::format("{} '{}'", id, tokenizer_->token(static_cast<int32_t>(id)))
+                      : std::to_string(id);
+  };
+  for (int64_t id : manifest_.eos_ids) {
+    if (has(eos_ids_, id)) continue;
+    // Configurations that were copied from another model name an id of its vocabulary.
+    const bool counts =
+        defaults_.eos_ids.empty() || !tokenizer_ || tokenizer_->is_added(static_cast<int32_t>(id));
+    if (counts) eos_ids_.push_back(id);
+    if (!defaults_.eos_ids.empty())
+      differing.push_back(fmt::format(
+          "config.json has {}{}", name(id), counts ? "" : ", which is text and does not count"));
+  }
+  const auto of_tokenizer = tokenizer_ ? tokenizer_->eos_id() : std::nullopt;
+  if (of_tokenizer && *of_tokenizer < vocab_size && !has(eos_ids_, *of_tokenizer)) {
+    if (!eos_ids_.empty())
+      differing.push_back(fmt::format("the tokenizer has {}", name(*of_tokenizer)));
+    eos_ids_.push_back(*of_tokenizer);
+  }
+  if (differing.empty()) return;
+  std::vector<std::string> all;
+  for (int64_t id : eos_ids_) all.push_back(name(id));
+  base::log_warn("{}: end tokens differ: {}; an answer ends with any of {}",
+                 manifest_.model_name,
+                 listed(differing),
+                 listed(all));
+}
+
 Result<std::unique_ptr<Llm>> Llm::open(const fs::path& model, const OpenOptions& options) {
   std::unique_ptr<Llm> llm(new Llm);
   auto begin = std::chrono::steady_clock::now();
@@ -68,13 +104,14 @@ Result<std::unique_ptr<Llm>> Llm::open(const fs::path& model, const OpenOptions&
   TKM_RETURN_IF_ERROR(llm->load_text(tokenizer_folder(engine)));
   TKM_RETURN_IF_ERROR(
       llm->load_generation_config(tokenizer_folder(engine) / text::kGenerationConfig, engine.plan));
+  llm->choose_eos_ids(engine.plan.vocab_size);
   llm->times_.text = seconds_since(begin);
 
   begin = std::chrono::steady_clock::now();
   TKM_ASSIGN(auto session,
              runtime::open_session(engine, device, options.session, options.build.progress));
   executor::ExecutorOptions executor_options = options.executor;
-  if (executor_options.eos_ids.empty()) executor_options.eos_ids = engine.manifest.eos_ids;
+  if (executor_options.eos_ids.empty()) executor_options.eos_ids = llm->eos_ids_;
   executor_options.suppressed_ids = llm->defaults_.suppressed_ids;
   executor_options.begin_suppressed_ids = llm->defaults_.begin_suppressed_ids;
   TKM_ASSIGN(llm->executor_,

@@ -50,11 +50,14 @@ class Llm {
   /// template refuses).
   Result<std::vector<int32_t>> encode_chat(const Json& messages) const;
   bool has_chat_template() const { return chat_templates_.chat.has_value(); }
-  /// What the model's generation_config.json sets, over our defaults. Its suppressed tokens are
-  /// the executor's.
+  /// What the model's generation_config.json sets, over our defaults. Its suppressed tokens and the
+  /// end tokens are the executor's.
   const runtime::SamplingParams& sampling_defaults() const { return defaults_.sampling; }
   /// Its max_new_tokens, if it sets that: the longest answer to a request that names no length.
   std::optional<int64_t> default_max_tokens() const { return defaults_.max_new_tokens; }
+  /// Tokens that end an answer: those of generation_config.json, of config.json and of the
+  /// tokenizer. An id that only config.json has counts if it is no ordinary text.
+  const std::vector<int64_t>& eos_ids() const { return eos_ids_; }
 
   /// For servers: what a request needs on its way in and out.
   executor::Executor& executor() { return *executor_; }
@@ -74,12 +77,14 @@ class Llm {
   /// Nothing if there is no such file. Errors: corrupt (not JSON), invalid (a setting of another
   /// type or out of range).
   Result<void> load_generation_config(const std::filesystem::path& path, const engine::Plan& plan);
+  void choose_eos_ids(int64_t vocab_size);
 
   engine::Manifest manifest_;
   OpenTimes times_;
   std::shared_ptr<const text::Tokenizer> tokenizer_;
   text::ChatTemplates chat_templates_;
   GenerationDefaults defaults_;
+  std::vector<int64_t> eos_ids_;
   Json template_variables_ = Json::object();  ///< bos_token, eos_token, …
   std::unique_ptr<executor::Executor> executor_;
 };

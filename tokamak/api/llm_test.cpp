@@ -150,6 +150,35 @@ TEST_F(LlmTest, the_models_generation_config_gives_the_defaults_of_sampling) {
               HasSubstr("generation_config.json: top_p is 1.5, must be"));
 }
 
+TEST_F(LlmTest, an_answer_ends_with_the_end_tokens_of_both_configurations_and_of_the_tokenizer) {
+  fs::create_directories(cache_);
+  fs::copy(model_, cache_ / "model");
+  auto write = [&](const char* name, std::string_view text) {
+    return base::write_file_atomic(cache_ / "model" / name, text).ok();
+  };
+  auto eos_ids = [&] { return Llm::open(cache_ / "model", options()).value()->eos_ids(); };
+  // The greedy answer to this prompt begins ", there was a little girl".
+  auto greedy = [&](bool ignore_eos) {
+    auto llm = Llm::open(cache_ / "model", options()).value();
+    executor::Request once = request(*llm, "Once upon a time", 8);
+    once.sampling.ignore_eos = ignore_eos;
+    return read(*llm->submit(once).value());
+  };
+  const std::string whole = greedy(false);
+  auto llm = Llm::open(cache_ / "model", options()).value();
+  const int32_t comma = llm->encode(",", false)->back();
+  ASSERT_TRUE(write("generation_config.json", R"({"eos_token_id": [2]})"));
+  EXPECT_THAT(eos_ids(), testing::ElementsAre(2));
+  EXPECT_EQ(greedy(false), whole);
+  // The tokenizer's own, at any place, as vLLM has it.
+  const std::string config =
+      fmt::format(R"({{"eos_token": "{}"}})", llm->tokenizer()->token(comma));
+  ASSERT_TRUE(write("tokenizer_config.json", config));
+  EXPECT_THAT(eos_ids(), testing::ElementsAre(2, comma));
+  EXPECT_EQ(greedy(false), "");
+  EXPECT_EQ(greedy(true), whole);
+}
+
 TEST_F(LlmTest, a_template_that_cannot_be_used_refuses_chats_and_nothing_else) {
   fs::create_directories(cache_);
   fs::copy(model_, cache_ / "model");

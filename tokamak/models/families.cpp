@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokamak/models/families.h"
 
+#include <algorithm>
+
 #include "tokamak/base/file.h"
 
 namespace tokamak::models {
@@ -116,7 +118,14 @@ Result<ModelInfo> read_model(const Json& config, const Json& generation_config) 
     TKM_ASSIGN(info.stored_dtype, tensor::dtype_from_name(dtype->get_ref<const std::string&>()));
   }
   info.eos_ids = token_ids(generation_config, "eos_token_id");
-  if (info.eos_ids.empty()) info.eos_ids = token_ids(config, "eos_token_id");
+  const bool only_config = info.eos_ids.empty();
+  for (int64_t id : token_ids(config, "eos_token_id")) {
+    const bool known =
+        std::find(info.eos_ids.begin(), info.eos_ids.end(), id) != info.eos_ids.end();
+    const bool in_vocab = id >= 0 && id < info.spec.vocab_size;
+    // Beside those of generation_config.json, one that cannot come up is not worth a refusal.
+    if (!known && (in_vocab || only_config)) info.eos_ids.push_back(id);
+  }
   std::vector<int64_t> bos = token_ids(config, "bos_token_id");
   if (!bos.empty()) info.bos_id = bos[0];
   for (int64_t id : info.eos_ids) {

@@ -34,7 +34,7 @@ std::span<const Family> families();
 struct ModelInfo {
   DecoderSpec spec;
   DType stored_dtype = DType::kBF16;
-  std::vector<int64_t> eos_ids;  ///< From generation_config.json, else config.json.
+  std::vector<int64_t> eos_ids;  ///< Of generation_config.json, then of config.json.
   int64_t bos_id = -1;
 };
 

@@ -52,6 +52,19 @@ TEST(ReadModel, wrong_values_are_named_with_their_limits) {
               HasSubstr("quantized checkpoints"));
 }
 
+TEST(ReadModel, end_tokens_are_those_of_both_configurations) {
+  auto ends = [](const Json& in_config, const Json& in_generation_config) {
+    Json config = tiny_llama();
+    config["eos_token_id"] = in_config;
+    return read_model(config, Json{{"eos_token_id", in_generation_config}}).value().eos_ids;
+  };
+  EXPECT_THAT(ends(2, Json()), testing::ElementsAre(2));
+  EXPECT_THAT(ends(2, Json{5, 3}), testing::ElementsAre(5, 3, 2));
+  EXPECT_THAT(ends(Json{3, 4}, 3), testing::ElementsAre(3, 4));
+  // One that cannot come up matters only where it is the only one.
+  EXPECT_THAT(ends(100, 3), testing::ElementsAre(3));
+}
+
 TEST(ReadModel, families_that_are_not_supported_are_refused_by_name) {
   EXPECT_EQ(error_with("architectures", {"MixtralForCausalLM"}),
             "MixtralForCausalLM: mixture-of-experts models are not supported yet");
