@@ -14,6 +14,7 @@
 #include "tokamak/base/file.h"
 #include "tokamak/base/hash.h"
 #include "tokamak/base/json.h"
+#include "tokamak/base/log.h"
 #include "tokamak/base/result.h"
 #include "tokamak/base/thread_pool.h"
 
@@ -151,6 +152,31 @@ TEST(Result, value_of_an_error_throws_with_the_text) {
   Result<int> bad = invalid("size 3 > limit 2", "use fewer");
   EXPECT_THROW(bad.value(), CheckFailure);
   EXPECT_EQ(bad.error().text(), "size 3 > limit 2\nhint: use fewer");
+}
+
+TEST(Result, the_exit_status_tells_what_the_user_gave_from_the_rest) {
+  for (const Error& error : {invalid("x"), not_found("x"), unsupported("x"), corrupt("x")})
+    EXPECT_EQ(exit_status(error.code), 2) << error_code_name(error.code);
+  for (ErrorCode code : {ErrorCode::kOutOfMemory,
+                         ErrorCode::kOverloaded,
+                         ErrorCode::kCancelled,
+                         ErrorCode::kDeadline,
+                         ErrorCode::kDevice,
+                         ErrorCode::kIo,
+                         ErrorCode::kInternal})
+    EXPECT_EQ(exit_status(code), 1) << error_code_name(code);
+}
+
+TEST(Log, a_level_that_does_not_exist_is_named) {
+  ::setenv("TOKAMAK_LOG_LEVEL", "verbose", 1);
+  EXPECT_EQ(check_log_level().error().message,
+            "TOKAMAK_LOG_LEVEL 'verbose' is not one of trace, debug, info, warn, error, off");
+  ::setenv("TOKAMAK_LOG_LEVEL", "debug", 1);
+  EXPECT_TRUE(check_log_level().ok());
+  ::setenv("TOKAMAK_LOG_LEVEL", "", 1);
+  EXPECT_TRUE(check_log_level().ok());
+  ::unsetenv("TOKAMAK_LOG_LEVEL");
+  EXPECT_TRUE(check_log_level().ok());
 }
 
 TEST(Hash, is_stable_across_runs) {

@@ -32,7 +32,15 @@ std::string_view error_code_name(ErrorCode code) {
 }
 
 int exit_status(ErrorCode code) {
-  return code == ErrorCode::kInvalid ? 2 : 1;
+  switch (code) {
+    case ErrorCode::kInvalid:
+    case ErrorCode::kNotFound:
+    case ErrorCode::kUnsupported:
+    case ErrorCode::kCorrupt:
+      return 2;
+    default:
+      return 1;
+  }
 }
 
 std::string Error::text() const {

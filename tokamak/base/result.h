@@ -29,7 +29,7 @@ enum class ErrorCode {
 };
 
 std::string_view error_code_name(ErrorCode code);
-/// Exit status of a command that ends with this error (2 for invalid input, 1 for the others).
+/// Exit status of a command that ends with this error: 2 for what the user gave, 1 for the others.
 int exit_status(ErrorCode code);
 
 struct Error {
