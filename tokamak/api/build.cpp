@@ -111,6 +111,7 @@ Result<engine::Engine> build_engine(const fs::path& checkpoint,
   }
   out.tactics_timed = tuner.num_timed();
   out.tactics_from_cache = tuner.num_from_cache();
+  out.tactics_unsteady = tuner.num_unsteady();
 
   engine::Manifest& m = engine.manifest;
   m.family = info.spec.family;

@@ -31,6 +31,7 @@ struct BuildReport {
   std::string graph;  ///< Before the passes.
   compiler::PipelineReport passes;
   int64_t tactics_timed = 0, tactics_from_cache = 0;  ///< Alone, and pairs within a layer.
+  int64_t tactics_unsteady = 0;  ///< Of those timed: the next build times them again.
   double seconds = 0;
 };
 

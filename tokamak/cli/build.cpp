@@ -27,6 +27,7 @@ Result<int> run_build(const BuildFlags& flags) {
                  {"steps", engine.plan.steps.size()},
                  {"tactics_timed", report.tactics_timed},
                  {"tactics_from_cache", report.tactics_from_cache},
+                 {"tactics_unsteady", report.tactics_unsteady},
                  {"kernels", engine.code.size()},
                  {"kernel_bytes", engine.code_bytes()},
                  {"seconds", report.seconds}};
@@ -43,6 +44,11 @@ Result<int> run_build(const BuildFlags& flags) {
       report.tactics_timed,
       report.tactics_from_cache,
       report.seconds));
+  if (report.tactics_unsteady > 0)
+    print(
+        fmt::format("{} timings differed by more than 20 %, also when taken again: the machine is "
+                    "busy (`tokamak doctor`); the next build takes them anew\n",
+                    report.tactics_unsteady));
   if (!engine.code.empty())
     print(fmt::format(
         "{} kernels compiled, {}\n", engine.code.size(), engine::bytes_text(engine.code_bytes())));

@@ -18,6 +18,7 @@ using Assignment = std::vector<size_t>;
 /// Microseconds of a layer with each of two assignments, measured in turns.
 struct LayerTimes {
   double incumbent_us = 0, challenger_us = 0;
+  bool steady = true;  ///< Both, as steady_time.h has it.
 };
 using CompareLayers =
     std::function<Result<LayerTimes>(const Assignment& incumbent, const Assignment& challenger)>;

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
+#include "tokamak/compiler/steady_time.h"
 #include "tokamak/op/attention.h"
 
 namespace tokamak::compiler {
@@ -110,17 +110,23 @@ Result<std::function<void()>> LayerTrial::ready(const Assignment& assignment) {
 Result<LayerTimes> LayerTrial::compare(const Assignment& incumbent, const Assignment& challenger) {
   TKM_ASSIGN(std::function<void()> first, ready(incumbent));
   TKM_ASSIGN(std::function<void()> second, ready(challenger));
-  constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  LayerTimes best{kInfinity, kInfinity};
-  for (int replay = -1; replay < kReplays; ++replay) {  // Replay -1 warms up.
-    TKM_ASSIGN(double first_us, device_->time_us(first));
-    TKM_ASSIGN(double second_us, device_->time_us(second));
-    if (replay < 0) continue;
-    best.incumbent_us = std::min(best.incumbent_us, first_us);
-    best.challenger_us = std::min(best.challenger_us, second_us);
+  SampledTime first_time, second_time;
+  bool steady = false;
+  for (int round = 0; round < kMaxRounds && !steady; ++round) {
+    std::vector<double> first_samples, second_samples;
+    for (int replay = -1; replay < kReplays; ++replay) {  // Replay -1 warms up.
+      TKM_ASSIGN(double first_us, device_->time_us(first));
+      TKM_ASSIGN(double second_us, device_->time_us(second));
+      if (replay < 0) continue;
+      first_samples.push_back(first_us);
+      second_samples.push_back(second_us);
+    }
+    first_time = merged(first_time, sampled(std::move(first_samples)));
+    second_time = merged(second_time, sampled(std::move(second_samples)));
+    steady = first_time.steady() && second_time.steady();
   }
   auto turns = static_cast<double>(turns_);
-  return LayerTimes{best.incumbent_us / turns, best.challenger_us / turns};
+  return LayerTimes{first_time.us / turns, second_time.us / turns, steady};
 }
 
 }  // namespace tokamak::compiler

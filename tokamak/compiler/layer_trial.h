@@ -24,7 +24,8 @@ class LayerTrial {
   /// Runs the layer once, as the `turn`-th of a model.
   void play(const Assignment& assignment, size_t turn);
   /// Microseconds of one layer among several that follow each other in one graph, where the device
-  /// captures: the fastest of some replays, which take turns. Errors: those of the device.
+  /// captures: the fastest of some replays, which take turns; of more where they differ. Errors:
+  /// those of the device.
   Result<LayerTimes> compare(const Assignment& incumbent, const Assignment& challenger);
   /// What step `step` of the layer runs on in this turn; valid until the next call.
   kernels::Launch launch(size_t step, size_t turn) { return trials_[step].launch(turn); }

@@ -17,8 +17,8 @@ namespace {
 // A GPU's launches are too short to be timed one by one:
 constexpr int kLaunches = 20;  // so many are timed together,
 constexpr int kReplays = 3;    // so often.
-constexpr double kBudgetUs = 40'000;
-constexpr int kMinRuns = 3, kMaxRuns = 20;
+constexpr double kBudgetUs = 40'000, kSampleUs = 100, kMaxRunsOfSample = 20;
+constexpr int kMinSamples = 3, kMaxSamples = 20;
 
 bool attends(const op::Op& op) {
   return op::attention_settings(op).has_value();
@@ -53,34 +53,41 @@ void log_unmade(const kernels::Candidate& candidate, const Error& error) {
       "{} {} cannot be used: {}", candidate.tactic->name, candidate.config.dump(), error.message);
 }
 
-/// The fastest of some runs, timed one by one.
-Result<double> time_runs(device::Device& device, kernels::Kernel& kernel, Trial& trial) {
-  double best = std::numeric_limits<double>::infinity(), total = 0;
-  for (int run = -1; run < kMinRuns || (total < kBudgetUs && run < kMaxRuns);
-       ++run) {  // Run -1 warms up.
-    kernels::Launch launch = trial.launch(static_cast<size_t>(run + 1));
-    TKM_ASSIGN(double us, device.time_us([&] { kernel.run(launch); }));
-    if (run < 0) continue;
-    best = std::min(best, us);
+/// Samples of some runs each, so many that waking threads and reading the clock do not count.
+Result<SampledTime> time_runs(device::Device& device, kernels::Kernel& kernel, Trial& trial) {
+  size_t run = 0;
+  auto time = [&](int runs) {
+    return device.time_us([&] {
+      for (int i = 0; i < runs; ++i) kernel.run(trial.launch(run++));
+    });
+  };
+  TKM_ASSIGN(const double warm_up_us, time(1));
+  const int runs = static_cast<int>(
+      std::clamp(std::ceil(kSampleUs / std::max(warm_up_us, 1.0)), 1.0, kMaxRunsOfSample));
+  std::vector<double> samples;
+  for (double total = 0; std::ssize(samples) < kMinSamples ||
+                         (total < kBudgetUs && std::ssize(samples) < kMaxSamples);) {
+    TKM_ASSIGN(double us, time(runs));
+    samples.push_back(us / runs);
     total += us;
     if (total > 8 * kBudgetUs) break;
   }
-  return best;
+  return sampled(std::move(samples));
 }
 
 /// A launch's share of many that were captured together, as they are in a decode step.
-Result<double> time_launches(device::Device& device, kernels::Kernel& kernel, Trial& trial) {
+Result<SampledTime> time_launches(device::Device& device, kernels::Kernel& kernel, Trial& trial) {
   kernel.run(trial.launch(0));
   TKM_RETURN_IF_ERROR(device.synchronize());
   TKM_ASSIGN(std::unique_ptr<device::Graph> graph, device.capture([&] {
     for (size_t i = 0; i < kLaunches; ++i) kernel.run(trial.launch(i));
   }));
-  double best = std::numeric_limits<double>::infinity();
+  std::vector<double> samples;
   for (int replay = -1; replay < kReplays; ++replay) {  // Replay -1 warms up.
     TKM_ASSIGN(double us, device.time_us([&] { graph->launch(); }));
-    if (replay >= 0) best = std::min(best, us / kLaunches);
+    if (replay >= 0) samples.push_back(us / kLaunches);
   }
-  return best;
+  return sampled(std::move(samples));
 }
 
 }  // namespace
@@ -168,27 +175,40 @@ Result<Timings> Tuner::time(const kernels::KernelDesc& desc,
   if (unknown.empty()) return out;
   prepare({&question, 1});
   TKM_ASSIGN(TrialBatch batch, TrialBatch::make(device_, desc, tokens));
-  for (size_t i : unknown) {
+  TKM_ASSIGN(std::vector<SampledTime> times, time_steadily(unknown.size(), [&](size_t n) {
+               return time_alone(question, candidates[unknown[n]], batch);
+             }));
+  for (size_t n = 0; n < unknown.size(); ++n) {
     ++num_timed_;
-    const Result<std::unique_ptr<kernels::Kernel>>& made =
-        *made_.at(kernel_key(desc, candidates[i]));
-    if (!made.ok()) {
-      log_unmade(candidates[i], made.error());
-      continue;
-    }
-    kernels::Kernel& kernel = **made;
-    TKM_ASSIGN(Trial trial, Trial::make(device_, desc, candidates[i], kernel, tokens, batch));
-    auto us = device_.host_accessible() ? time_runs(device_, kernel, trial)
-                                        : time_launches(device_, kernel, trial);
-    // A device that is lost ends the build; a kernel that cannot be launched is no candidate.
-    if (!us.ok() && us.error().code == ErrorCode::kDevice) return us.error();
-    if (!us.ok()) {
-      log_unmade(candidates[i], us.error());
-      continue;
-    }
-    out[i] = cache_[time_key(question, candidates[i])] = *us;
+    const size_t i = unknown[n];
+    out[i] = times[n].us;
+    if (!std::isfinite(out[i])) continue;
+    if (times[n].steady())
+      cache_[time_key(question, candidates[i])] = out[i];
+    else
+      ++num_unsteady_;
   }
   return out;
+}
+
+Result<SampledTime> Tuner::time_alone(const TunerQuestion& question,
+                                      const kernels::Candidate& candidate,
+                                      TrialBatch& batch) {
+  const Result<std::unique_ptr<kernels::Kernel>>& made =
+      *made_.at(kernel_key(*question.desc, candidate));
+  if (!made.ok()) {
+    log_unmade(candidate, made.error());
+    return SampledTime();
+  }
+  kernels::Kernel& kernel = **made;
+  TKM_ASSIGN(Trial trial,
+             Trial::make(device_, *question.desc, candidate, kernel, question.tokens, batch));
+  auto time = device_.host_accessible() ? time_runs(device_, kernel, trial)
+                                        : time_launches(device_, kernel, trial);
+  // A device that is lost ends the build; a kernel that cannot be launched is no candidate.
+  if (time.ok() || time.error().code == ErrorCode::kDevice) return time;
+  log_unmade(candidate, time.error());
+  return SampledTime();
 }
 
 Result<std::vector<Verdict>> Tuner::decide_in_layer(
@@ -234,6 +254,10 @@ Result<LayerTimes> Tuner::layer_times(const std::string& key,
   }
   TKM_ASSIGN(LayerTimes times, measure());
   ++num_timed_;
+  if (!times.steady) {
+    ++num_unsteady_;
+    return times;
+  }
   cache_[incumbent] = times.incumbent_us;
   cache_[challenger] = times.challenger_us;
   return times;

@@ -2,7 +2,7 @@
 // Chooses tactics by timing them on the device they will run on: random data, weights rotated past
 // the cache; first each alone, then on a GPU those that came close within a captured layer. What
 // was timed once is kept in a file by (op, problem, device, tactic version), so that the next build
-// of a like model times nothing.
+// of a like model times nothing; but for times that are not steady (steady_time.h).
 #pragma once
 
 #include <filesystem>
@@ -12,6 +12,7 @@
 
 #include "tokamak/compiler/layer.h"
 #include "tokamak/compiler/layer_round.h"
+#include "tokamak/compiler/steady_time.h"
 #include "tokamak/compiler/trial.h"
 #include "tokamak/kernels/kernel.h"
 
@@ -61,10 +62,16 @@ class Tuner {
   /// Candidates alone, and pairs of layers.
   int64_t num_timed() const { return num_timed_; }
   int64_t num_from_cache() const { return num_from_cache_; }
+  /// Of those timed: their times differed too much to be kept for the next build.
+  int64_t num_unsteady() const { return num_unsteady_; }
 
  private:
   bool times(const TunerQuestion& question) const;
   std::string time_key(const TunerQuestion& question, const kernels::Candidate& candidate) const;
+  /// An infinite time for what cannot be made or launched. Errors: device, where it is lost.
+  Result<SampledTime> time_alone(const TunerQuestion& question,
+                                 const kernels::Candidate& candidate,
+                                 TrialBatch& batch);
   /// Of both layers from the cache, else by `measure`.
   Result<LayerTimes> layer_times(const std::string& key,
                                  const std::function<Result<LayerTimes>()>& measure);
@@ -74,7 +81,7 @@ class Tuner {
   bool measure_, asks_layers_;
   std::map<std::string, double> cache_;
   std::map<std::string, kernels::MadeKernel> made_;  ///< By desc and candidate.
-  int64_t num_timed_ = 0, num_from_cache_ = 0;
+  int64_t num_timed_ = 0, num_from_cache_ = 0, num_unsteady_ = 0;
 };
 
 /// A key of the problem: op and attributes without the layer's number, types, and rows.

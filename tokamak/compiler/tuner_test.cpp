@@ -33,9 +33,52 @@ kernels::KernelDesc attend_desc(DType dtype = DType::kBF16) {
   return {.op = attend, .inputs = {q}, .outputs = {q}, .weights = {false}};
 }
 
+/// A device whose kernels run, but whose clock says what a test wants: `next` is asked after each
+/// piece of work that is timed.
+class ScriptedClock : public device::Device {
+ public:
+  explicit ScriptedClock(device::Device& real) : real_(real) {}
+  std::function<double()> next = [] { return 700.0; };
+
+  Result<double> time_us(const std::function<void()>& work) override {
+    work();
+    return next();
+  }
+  Target target() const override { return real_.target(); }
+  std::string fingerprint() const override { return real_.fingerprint(); }
+  Result<device::Memory> allocate(int64_t bytes) override { return real_.allocate(bytes); }
+  Result<device::Memory> allocate_host(int64_t bytes) override {
+    return real_.allocate_host(bytes);
+  }
+  int64_t free_bytes() const override { return real_.free_bytes(); }
+  int64_t total_bytes() const override { return real_.total_bytes(); }
+  bool host_accessible() const override { return real_.host_accessible(); }
+  void copy_to_device(void* to, const void* from, int64_t bytes) override {
+    real_.copy_to_device(to, from, bytes);
+  }
+  void copy_to_host(void* to, const void* from, int64_t bytes) override {
+    real_.copy_to_host(to, from, bytes);
+  }
+  void fill_bytes(void* to, uint8_t value, int64_t bytes) override {
+    real_.fill_bytes(to, value, bytes);
+  }
+  Result<void> synchronize() override { return real_.synchronize(); }
+  Result<std::unique_ptr<device::Event>> make_event() override { return real_.make_event(); }
+  Result<std::unique_ptr<device::Graph>> capture(const std::function<void()>& work) override {
+    return real_.capture(work);
+  }
+  base::ThreadPool& pool() override { return real_.pool(); }
+
+ private:
+  device::Device& real_;
+};
+
 class TunerTest : public testing::Test {
  protected:
+  void TearDown() override { fs::remove_all(cache_); }
   std::shared_ptr<device::Device> device_ = device::open_device(Target::kCpu, 2).value();
+  ScriptedClock clock_{*device_};
+  const fs::path cache_ = fs::temp_directory_path() / fmt::format("tokamak_tuner_{}", ::getpid());
 };
 
 TEST_F(TunerTest, decoding_is_tried_with_a_context_for_each_row) {
@@ -113,18 +156,16 @@ TEST_F(TunerTest, what_is_timed_computes_the_ops_result) {
 }
 
 TEST_F(TunerTest, attention_is_timed_and_not_timed_again) {
-  fs::path cache = fs::temp_directory_path() / fmt::format("tokamak_tuner_test_{}", ::getpid());
-  fs::remove_all(cache);
   for (int64_t tokens : {2, 64}) {
     auto candidates = kernels::candidates(attend_desc(), tokens, *device_).value();
     ASSERT_GT(candidates.size(), 1u);
-    Tuner first(*device_, cache / "tactics.json");
+    Tuner first(clock_, cache_ / "tactics.json");
     Timings us = first.time(attend_desc(), tokens, candidates).value();
     EXPECT_THAT(us, Each(Gt(0)));
     for (double one : us) EXPECT_TRUE(std::isfinite(one));
     EXPECT_EQ(first.num_timed(), std::ssize(candidates));
     ASSERT_TRUE(first.save().ok());
-    Tuner second(*device_, cache / "tactics.json");
+    Tuner second(clock_, cache_ / "tactics.json");
     kernels::KernelDesc other = attend_desc();  // Of another layer: the same problem.
     op::Attend attend = *other.op.as<op::Attend>();
     attend.layer = 0;
@@ -133,7 +174,43 @@ TEST_F(TunerTest, attention_is_timed_and_not_timed_again) {
     EXPECT_EQ(second.num_timed(), 0);
     EXPECT_EQ(second.num_from_cache(), std::ssize(candidates));
   }
-  fs::remove_all(cache);
+}
+
+TEST_F(TunerTest, the_clock_of_the_device_itself_gives_times) {
+  auto candidates = kernels::candidates(attend_desc(), 2, *device_).value();
+  Timings us = Tuner(*device_, {}).time(attend_desc(), 2, candidates).value();
+  EXPECT_THAT(us, Each(testing::AllOf(Gt(0), testing::Lt(1e7))));
+}
+
+TEST_F(TunerTest, what_was_disturbed_is_timed_again_and_then_kept) {
+  auto candidates = kernels::candidates(attend_desc(), 2, *device_).value();
+  ASSERT_GT(candidates.size(), 1u);
+  int count = 0;
+  clock_.next = [&] {
+    // Somebody else runs at first.
+    return ++count < 15 ? 9'000.0 * (1 + count % 5) : 700.0;
+  };
+  Tuner tuner(clock_, cache_ / "tactics.json");
+  EXPECT_THAT(tuner.time(attend_desc(), 2, candidates).value(), Each(700));
+  EXPECT_EQ(tuner.num_unsteady(), 0);
+  ASSERT_TRUE(tuner.save().ok());
+  Tuner second(clock_, cache_ / "tactics.json");
+  EXPECT_THAT(second.time(attend_desc(), 2, candidates).value(), Each(700));
+  EXPECT_EQ(second.num_timed(), 0);
+}
+
+TEST_F(TunerTest, what_stays_disturbed_is_used_but_not_kept) {
+  auto candidates = kernels::candidates(attend_desc(), 2, *device_).value();
+  int count = 0;
+  clock_.next = [&] { return 1000.0 * (1 + ++count % 3); };
+  Tuner tuner(clock_, cache_ / "tactics.json");
+  EXPECT_THAT(tuner.time(attend_desc(), 2, candidates).value(), Each(1000));
+  EXPECT_EQ(tuner.num_unsteady(), std::ssize(candidates));
+  ASSERT_TRUE(tuner.save().ok());
+  clock_.next = [] { return 700.0; };
+  Tuner second(clock_, cache_ / "tactics.json");
+  EXPECT_THAT(second.time(attend_desc(), 2, candidates).value(), Each(700));
+  EXPECT_EQ(second.num_from_cache(), 0);
 }
 
 /// Real kernels, whose making is counted.
@@ -175,8 +252,6 @@ TEST_F(TunerTest, kernels_are_made_once_for_all_sizes_of_step) {
 }
 
 TEST_F(TunerTest, layers_are_timed_where_asked_for_and_not_timed_again) {
-  fs::path cache = fs::temp_directory_path() / fmt::format("tokamak_tuner_layers_{}", ::getpid());
-  fs::remove_all(cache);
   engine::Plan plan = decoder_plan(*device_,
                                    small_decoder({0, 0, 0}),
                                    {.target = Target::kCpu, .disabled = {"fuse_rope_append"}});
@@ -190,12 +265,12 @@ TEST_F(TunerTest, layers_are_timed_where_asked_for_and_not_timed_again) {
   }
   ASSERT_EQ(finalists[0].size(), 2u);
 
-  Tuner unasked(*device_, cache / "tactics.json");
+  Tuner unasked(clock_, cache_ / "tactics.json");
   EXPECT_FALSE(unasked.asks_layers()) << "kernels of a host do not overlap";
   EXPECT_EQ(unasked.decide_in_layer(layer, finalists, 2).value()[0].layer_us, 0);
   EXPECT_EQ(unasked.num_timed(), 0);
 
-  Tuner first(*device_, cache / "tactics.json");
+  Tuner first(clock_, cache_ / "tactics.json");
   first.ask_layers(true);
   Verdict verdict = first.decide_in_layer(layer, finalists, 2).value()[0];
   EXPECT_GT(verdict.layer_us, 0);
@@ -204,7 +279,7 @@ TEST_F(TunerTest, layers_are_timed_where_asked_for_and_not_timed_again) {
   EXPECT_EQ(first.num_timed(), 1);
   ASSERT_TRUE(first.save().ok());
 
-  Tuner second(*device_, cache / "tactics.json");
+  Tuner second(clock_, cache_ / "tactics.json");
   second.ask_layers(true);
   Verdict again = second.decide_in_layer(layer, finalists, 2).value()[0];
   EXPECT_EQ(again.winner, verdict.winner);
@@ -217,7 +292,29 @@ TEST_F(TunerTest, layers_are_timed_where_asked_for_and_not_timed_again) {
   std::swap(finalists[0][0], finalists[0][1]);
   ASSERT_TRUE(second.decide_in_layer(layer, finalists, 2).ok());
   EXPECT_EQ(second.num_timed(), 2);
-  fs::remove_all(cache);
+}
+
+TEST_F(TunerTest, a_layer_whose_times_differ_is_timed_again_and_not_kept) {
+  engine::Plan plan = decoder_plan(*device_,
+                                   small_decoder({0, 0, 0}),
+                                   {.target = Target::kCpu, .disabled = {"fuse_rope_append"}});
+  Layer layer = layer_of(plan).value();
+  std::vector<std::vector<kernels::Candidate>> finalists(layer.num_problems);
+  for (const LayerStep& step : layer.steps)
+    finalists[step.problem] = {kernels::candidates(step.desc, 2, *device_).value()[0]};
+  finalists[0].push_back(finalists[0][0]);
+  int count = 0;
+  clock_.next = [&] { return 1000.0 * (1 + ++count % 3); };
+  for (int build = 0; build < 2; ++build) {
+    Tuner tuner(clock_, cache_ / "tactics.json");
+    tuner.ask_layers(true);
+    count = 0;
+    ASSERT_TRUE(tuner.decide_in_layer(layer, finalists, 2).ok());
+    EXPECT_EQ(tuner.num_timed(), 1) << "also in the second build";
+    EXPECT_EQ(tuner.num_unsteady(), 1);
+    EXPECT_GT(count, 2 * 2 * 6) << "in more than one round of six replays";
+    ASSERT_TRUE(tuner.save().ok());
+  }
 }
 
 TEST_F(TunerTest, a_layer_that_cannot_run_leaves_what_was_fastest_alone) {
