@@ -4,8 +4,6 @@
 #include <charconv>
 #include <cstdio>
 
-#include <unistd.h>
-
 #include "tokamak/base/fields.h"
 #include "tokamak/device/cuda/cuda_device.h"
 
@@ -134,21 +132,6 @@ Result<void> parse_memory(const std::string& text, runtime::SessionOptions& opti
   if (scale == 0 || number * scale > 1e15) return wrong();
   options.memory_bytes = static_cast<int64_t>(number * scale);
   return {};
-}
-
-base::Progress progress_bar(bool quiet) {
-  if (quiet || !::isatty(STDERR_FILENO)) return {};
-  return [](std::string_view stage, int64_t done, int64_t total) {
-    constexpr int kWidth = 32;
-    int filled = total > 0 ? static_cast<int>(done * kWidth / total) : kWidth;
-    std::string bar(static_cast<size_t>(filled), '#');
-    bar.resize(kWidth, '.');
-    std::string line =
-        fmt::format("\r{:<18} [{}] {:3}%", stage, bar, total > 0 ? done * 100 / total : 100);
-    if (done >= total) line += "\r\x1b[K";
-    std::fwrite(line.data(), 1, line.size(), stderr);
-    std::fflush(stderr);
-  };
 }
 
 void print(std::string_view text) {

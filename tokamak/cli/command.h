@@ -10,6 +10,7 @@
 #include <CLI/CLI.hpp>
 
 #include "tokamak/api/build.h"
+#include "tokamak/cli/progress_bar.h"
 #include "tokamak/runtime/engine_session.h"
 
 namespace tokamak::cli {
@@ -64,9 +65,6 @@ void add_overlap_flag(CLI::App& app, bool& overlap);
 /// "20GiB", "20GB" or "21474836480" to bytes in options.memory_bytes, "0.9" to
 /// options.memory_share. Errors: invalid.
 Result<void> parse_memory(const std::string& text, runtime::SessionOptions& options);
-
-/// Draws a bar on stderr, if that is a terminal; otherwise nothing.
-base::Progress progress_bar(bool quiet);
 
 /// Writes to stdout and flushes.
 void print(std::string_view text);

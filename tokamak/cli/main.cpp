@@ -7,6 +7,7 @@
 namespace {
 
 int fail(const tokamak::Error& error) {
+  tokamak::cli::clear_progress_bar();
   std::string text = fmt::format("error: {}\n", error.text());
   std::fwrite(text.data(), 1, text.size(), stderr);
   return tokamak::base::exit_status(error.code);
