@@ -129,7 +129,7 @@ def main():
 def start_load(server, args, clients, seconds, *options):
     return subprocess.Popen(
         [args.program, "bench", "serve", "--url", server.url, "--concurrency", str(clients), "--requests", "0",
-         "--duration", str(seconds), "--input-len", "200", "--output-len", "200", "--vary", "0.95", "--shared-prefix", "64",
+         "--duration", str(seconds), "--words", "--input-len", "200", "--output-len", "200", "--vary", "0.95", "--shared-prefix", "64",
          "--temperature", "0.8", "--timeout", "600", "--quiet", "--json", *options],
         stdout=subprocess.PIPE, text=True)
 

@@ -36,6 +36,7 @@ std::string spread_line(std::string_view name, const Spread& s) {
 Json report_json(const LoadOptions& options, const LoadReport& r) {
   Json json = {{"url", options.url},
                {"model", r.model},
+               {"prompts_of", r.prompts_of},
                {"seconds", r.seconds},
                {"completed", r.completed},
                {"disconnected", r.disconnected},
@@ -75,6 +76,8 @@ std::string report_text(const LoadOptions& options, const LoadReport& r) {
                         static_cast<double>(r.good) / r.seconds,
                         r.good,
                         r.completed);
+  if (r.prompts_of == "words" && !options.words)
+    text += "  prompts are words: the server has no /tokenize that says how many tokens they are\n";
   if (r.disconnected || r.refused)
     text += fmt::format("  as meant: {} clients went away, {} malformed requests refused\n",
                         r.disconnected,
@@ -111,7 +114,9 @@ void add_bench_serve(CLI::App& bench) {
                                  "or JSON lines with timestamp, input_length, output_length, "
                                  "hash_ids");
   verb->add_option("--speed", w.speed, "Of the trace's clock")->capture_default_str();
-  verb->add_option("--max-len", w.max_len, "Cut a trace's requests to this many tokens; 0: not")
+  verb->add_option("--max-len",
+                   w.max_len,
+                   "Cut a trace's requests, prompt and answer, to this many tokens; 0: not")
       ->capture_default_str();
   verb->add_option(
           "--rate", w.rate, "Requests a second at random (Poisson); 0: as fast as they end")
@@ -123,14 +128,23 @@ void add_bench_serve(CLI::App& bench) {
       ->capture_default_str();
   verb->add_option("--duration", o.duration, "Seconds after which none begins; 0: no limit")
       ->capture_default_str();
-  verb->add_option("--input-len", w.input_len, "Words of a prompt")->capture_default_str();
+  verb->add_option(
+          "--input-len", w.input_len, "Tokens of a prompt, as the server's /tokenize has them")
+      ->capture_default_str();
   verb->add_option("--output-len", w.output_len, "Tokens of an answer")->capture_default_str();
   verb->add_option("--vary", w.vary, "Lengths are drawn from [len (1 - vary), len]")
       ->capture_default_str();
-  verb->add_option("--shared-prefix", w.shared_prefix, "Words that all prompts begin with")
+  verb->add_option("--shared-prefix", w.shared_prefix, "Tokens that all prompts begin with")
       ->capture_default_str();
-  verb->add_option("--vocab", o.vocab, "Prompts are random token ids below this, instead of words")
-      ->capture_default_str();
+  auto* vocab =
+      verb->add_option("--vocab",
+                       o.vocab,
+                       "Prompts are random token ids below this, for servers without a tokenizer");
+  vocab->capture_default_str();
+  verb->add_flag("--words",
+                 o.words,
+                 "Prompts are text, which the server must tokenize: lengths count words")
+      ->excludes(vocab);
   verb->add_option("--temperature", o.temperature, "Of the sampling")->capture_default_str();
   verb->add_option("--extra-body",
                    o.extra_body,

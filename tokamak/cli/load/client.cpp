@@ -83,12 +83,13 @@ void LoadClient::send(const ClientRequest& request, std::function<void(ClientRes
   connection_->stream.expires_after(std::chrono::seconds(10));
   connection_->stream.async_connect(
       server_, [self = shared_from_this()](const beast::error_code& error, const auto&) {
-        if (error) return self->finish("connect");
+        if (error) return self->finish("connect: " + reason(error));
         self->write(true);
       });
 }
 
 void LoadClient::write(bool fresh) {
+  exchange_->result.connected = true;
   connection_->stream.expires_after(
       std::chrono::milliseconds(static_cast<int64_t>(exchange_->request.timeout * 1000)));
   http::async_write(connection_->stream,

@@ -23,7 +23,8 @@ struct ClientRequest {
 
 struct ClientResult {
   int status = 0;
-  std::string error;  ///< What went wrong on the way: "connect", "timeout", "closed early", …
+  std::string error;  ///< What went wrong on the way: "connect: …", "timeout", "closed early", …
+  bool connected = false;
   bool left = false;  ///< leave_after was reached.
   std::string body;   ///< Of an answer that is no event stream.
   LoadClock::time_point begin, first, end;

@@ -15,6 +15,9 @@ namespace {
 
 namespace asio = boost::asio;
 
+constexpr const char* kNoServer =
+    "start one with `tokamak serve MODEL`, or say with --url where it is";
+
 struct Url {
   std::string host, port, path;
 };
@@ -32,6 +35,7 @@ Result<Url> parse_url(const std::string& url) {
     out.path = rest.substr(slash);
     rest.resize(slash);
     if (out.path.back() == '/') out.path.pop_back();
+    if (out.path.ends_with("/v1")) out.path.resize(out.path.size() - 3);
   }
   size_t colon = rest.rfind(':');
   if (colon != std::string::npos && rest.find(']', colon) == std::string::npos) {
@@ -89,8 +93,10 @@ class Run {
     boost::system::error_code error;
     server_ = resolver.resolve(url_.host, url_.port, error);
     if (error)
-      return base::io_error(fmt::format("{}:{}: {}", url_.host, url_.port, error.message()));
+      return base::io_error(fmt::format("{}: {}: {}", options_.url, url_.host, error.message()),
+                            kNoServer);
     TKM_RETURN_IF_ERROR(find_model());
+    find_tokens();
     for (int64_t i = 0; i < options_.concurrency; ++i) idle_.push_back(client());
     begin_ = LoadClock::now();
     pull();
@@ -112,27 +118,67 @@ class Run {
     return std::chrono::duration<double>(LoadClock::now() - begin_).count();
   }
 
-  Result<void> find_model() {
+  /// One exchange, before the load begins.
+  ClientResult ask(std::string method, const std::string& path, std::string body = {}) {
     ClientResult result;
-    client()->send({.method = "GET",
-                    .target = url_.path + "/v1/models",
+    client()->send({.method = std::move(method),
+                    .target = url_.path + path,
                     .api_key = options_.api_key,
+                    .body = std::move(body),
                     .timeout = 10},
                    [&](ClientResult r) { result = std::move(r); });
+    context_.restart();
     context_.run();
-    std::string what = options_.url + "/v1/models";
-    if (!result.error.empty()) return base::io_error(fmt::format("{}: {}", what, result.error));
+    return result;
+  }
+
+  Result<void> find_model() {
+    const std::string what = options_.url + "/v1/models";
+    const ClientResult result = ask("GET", "/v1/models");
+    if (!result.error.empty())
+      return base::io_error(fmt::format("{}: {}", what, result.error),
+                            result.connected ? "is it an OpenAI server?" : kNoServer);
     if (result.status != 200)
       return base::io_error(
-          fmt::format("{}: HTTP {}: {}", what, result.status, result.body.substr(0, 200)));
+          fmt::format("{}: HTTP {}: {}", what, result.status, result.body.substr(0, 200)),
+          result.status == 401 ? "give the server's key with --api-key"
+                               : "is it an OpenAI server?");
     report_.model = options_.model;
     if (!options_.model.empty()) return {};
-    TKM_ASSIGN(Json json, base::parse_json(result.body, what));
-    const Json* data = base::find(json, "data");
+    auto json = base::parse_json(result.body, what);
+    const Json* data = json.ok() ? base::find(*json, "data") : nullptr;
     if (!data || !data->is_array() || data->empty())
-      return base::corrupt(fmt::format("{}: no models", what));
+      return base::io_error(fmt::format("{}: no models in the answer", what),
+                            "name one with --model");
     TKM_ASSIGN(report_.model, base::get_string(data->front(), "id"));
     return {};
+  }
+
+  /// Asks the server what it makes of our words, so that prompts have as many tokens as they
+  /// should.
+  void find_tokens() {
+    if (options_.vocab) return;
+    report_.prompts_of = "words";
+    if (options_.words) return;
+    const Json body = {
+        {"model", report_.model}, {"prompt", all_words()}, {"add_special_tokens", false}};
+    const ClientResult result = ask("POST", "/tokenize", body.dump());
+    if (!result.error.empty() || result.status != 200) return;
+    auto json = base::parse_json(result.body, "/tokenize");
+    if (!json.ok()) return;
+    auto tokens = base::get_ints(*json, "tokens");
+    if (!tokens.ok() || tokens->empty()) return;
+    word_tokens_ = std::move(*tokens);
+    report_.prompts_of = "tokens";
+  }
+
+  Json prompt(const PlannedRequest& planned) const {
+    const int64_t prefix = options_.workload.shared_prefix;
+    if (options_.vocab) return prompt_ids(planned, prefix, options_.vocab);
+    if (word_tokens_.empty()) return prompt_words(planned, prefix);
+    std::vector<int64_t> ids = prompt_ids(planned, prefix, std::ssize(word_tokens_));
+    for (int64_t& id : ids) id = word_tokens_[static_cast<size_t>(id)];
+    return ids;
   }
 
   /// Takes the next request from the workload and starts it when its time has come.
@@ -183,13 +229,8 @@ class Run {
                  {"stream", true},
                  {"stream_options", {{"include_usage", true}}}};
     if (options_.ignore_eos) body["ignore_eos"] = true;
-    int64_t prefix = options_.workload.shared_prefix;
-    if (options_.vocab) {
-      body["prompt"] = prompt_ids(planned, prefix, options_.vocab);
-      body["return_token_ids"] = true;  // Events come without a tokenizer, too.
-    } else {
-      body["prompt"] = prompt_words(planned, prefix);
-    }
+    body["prompt"] = prompt(planned);
+    if (options_.vocab) body["return_token_ids"] = true;  // Events come without a tokenizer, too.
     body.update(extra_body_);
     out.body = body.dump();
     return out;
@@ -254,6 +295,7 @@ class Run {
   asio::io_context context_{1};
   asio::steady_timer arrival_;
   asio::ip::tcp::resolver::results_type server_;
+  std::vector<int64_t> word_tokens_;  ///< Of prompts; empty: they are sent as words.
   std::vector<std::shared_ptr<LoadClient>> idle_;
   std::optional<PlannedRequest> next_;
   bool ended_ = false;
@@ -282,6 +324,9 @@ Spread spread(std::vector<float> values) {
 }
 
 Result<LoadReport> run_load(const LoadOptions& options, const base::Progress& progress) {
+  if (options.vocab < 0 || (options.vocab && options.words))
+    return base::invalid(fmt::format(
+        "vocab is {}: it must not be negative, and prompts of words have none", options.vocab));
   if (options.concurrency < 1 || options.concurrency > 60000)
     return base::invalid(
         fmt::format("concurrency is {}, must be between 1 and 60000", options.concurrency));

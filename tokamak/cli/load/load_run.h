@@ -11,13 +11,14 @@ namespace tokamak::cli {
 
 struct LoadOptions {
   std::string url = "http://127.0.0.1:8000";  ///< Scheme http, host, port; a path is put before
-                                              ///< /v1.
+                                              ///< /v1, with which it may end.
   std::string api_key, model;                 ///< Model empty: the first of /v1/models.
   WorkloadOptions workload;
   int64_t concurrency = 64;  ///< Requests in flight at most; with a rate, more wait at the client.
   double duration = 0;       ///< Seconds after which no request begins; 0: when all are done.
   double timeout = 600;      ///< Seconds of one request.
-  int64_t vocab = 0;         ///< Prompts are token ids below this; 0: words.
+  int64_t vocab = 0;         ///< Prompts are token ids below this; 0: of common words.
+  bool words = false;        ///< Prompts are words as text, which the server must tokenize.
   bool ignore_eos = true;  ///< Answers have their full length. An extension that vLLM and we know.
   double temperature = 0;
   std::string extra_body;  ///< A JSON object whose fields are put into every request, over ours.
@@ -32,6 +33,9 @@ Spread spread(std::vector<float> values);
 
 struct LoadReport {
   std::string model;
+  /// What input_len counted: tokens, unless asked for words or where the server does not tell us
+  /// what it makes of them.
+  std::string_view prompts_of = "tokens";
   double seconds = 0;
   int64_t completed = 0, disconnected = 0, refused = 0;  ///< As it was meant; refused: malformed.
   std::map<std::string, int64_t> errors;                 ///< Of those that nobody asked for.

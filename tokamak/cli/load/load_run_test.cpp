@@ -2,6 +2,7 @@
 // The load generator against a server of canned answers.
 #include "tokamak/cli/load/load_run.h"
 
+#include <mutex>
 #include <thread>
 
 #include <boost/asio.hpp>
@@ -199,7 +200,51 @@ TEST(LoadRun, says_what_is_wrong_with_the_url_or_the_server) {
   };
   EXPECT_EQ(error("https://a"), "url 'https://a' is https: the load generator speaks plain http");
   EXPECT_EQ(error("ftp://a"), "url 'ftp://a' does not begin with http://");
-  EXPECT_EQ(error("http://127.0.0.1:1"), "http://127.0.0.1:1/v1/models: connect");
+  Error none = run_load({.url = "http://127.0.0.1:1"}, {}).error();
+  EXPECT_EQ(none.message, "http://127.0.0.1:1/v1/models: connect: Connection refused");
+  EXPECT_EQ(none.hint, "start one with `tokamak serve MODEL`, or say with --url where it is");
+
+  CannedServer closed([](const std::string&) { return reply(401, "application/json", "{}"); });
+  EXPECT_EQ(run_load(options(closed, 1), {}).error().hint, "give the server's key with --api-key");
+  CannedServer other([](const std::string&) { return reply(200, "text/html", "hello"); });
+  EXPECT_EQ(run_load(options(other, 1), {}).error().hint, "name one with --model");
+}
+
+TEST(LoadRun, prompts_have_as_many_tokens_as_asked_for) {
+  std::mutex mutex;
+  std::vector<Json> prompts;
+  std::atomic<bool> tokenizes = true;
+  CannedServer server([&](const std::string& request) {
+    if (request.starts_with("GET /v1/models")) return models();
+    Json body = Json::parse(request.substr(request.find("\r\n\r\n")));
+    std::lock_guard lock(mutex);
+    if (request.starts_with("POST /tokenize")) {
+      EXPECT_EQ(body["add_special_tokens"], false);
+      return tokenizes ? reply(200, "application/json", R"({"tokens": [11, 12, 13]})")
+                       : reply(404, "application/json", "{}");
+    }
+    prompts.push_back(body["prompt"]);
+    return stream();
+  });
+  LoadOptions some = options(server, 6);
+  some.url += "/v1";  // As clients of OpenAI's write it.
+  some.workload.input_len = 37;
+  EXPECT_EQ(run_load(some, {}).value().prompts_of, "tokens");
+  ASSERT_EQ(prompts.size(), 6u);
+  for (const Json& prompt : prompts) {
+    ASSERT_TRUE(prompt.is_array());
+    EXPECT_EQ(prompt.size(), 37u);
+    EXPECT_THAT(prompt.get<std::vector<int>>(), testing::Each(testing::AnyOf(11, 12, 13)));
+  }
+  prompts.clear();
+  tokenizes = false;
+  EXPECT_EQ(run_load(some, {}).value().prompts_of, "words");
+  EXPECT_TRUE(prompts.at(0).is_string());
+  prompts.clear();
+  some.words = true;
+  tokenizes = true;
+  EXPECT_EQ(run_load(some, {}).value().prompts_of, "words");
+  EXPECT_TRUE(prompts.at(0).is_string());
 }
 
 }  // namespace

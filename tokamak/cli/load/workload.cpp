@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <sstream>
 
+#include <fmt/ranges.h>
+
 #include "tokamak/base/file.h"
 
 namespace tokamak::cli {
@@ -171,6 +173,10 @@ std::optional<PlannedRequest> Workload::next() {
     out.fate = Fate::kDisconnected;
   ++count_;
   return out;
+}
+
+std::string all_words() {
+  return fmt::format("{}", fmt::join(kWords, " "));
 }
 
 std::string prompt_words(const PlannedRequest& request, int64_t shared_prefix) {

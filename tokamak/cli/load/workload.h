@@ -37,7 +37,7 @@ struct WorkloadOptions {
   int64_t requests = 100;  ///< In all; 0: no end but the duration.
   int64_t input_len = 128, output_len = 128;  ///< Longest.
   double vary = 0;                            ///< Lengths are drawn from [len (1 - vary), len].
-  int64_t shared_prefix = 0;                  ///< Words that all prompts begin with.
+  int64_t shared_prefix = 0;                  ///< Tokens that all prompts begin with.
   int64_t max_len = 0;  ///< Requests of a trace are cut to this many tokens; 0: not.
   double disconnect_share = 0, malformed_share = 0;
   uint64_t seed = 1;
@@ -65,6 +65,8 @@ class Workload {
   std::mt19937_64 random_;
 };
 
+/// All words that prompts are made of, as one text.
+std::string all_words();
 /// The prompt's text: common words, one a token in most vocabularies.
 std::string prompt_words(const PlannedRequest& request, int64_t shared_prefix);
 /// The same as ids in [0, vocab).
