@@ -206,6 +206,9 @@ Result<int> run_throughput(const ThroughputFlags& flags) {
 void add_bench(CLI::App& app) {
   CLI::App* bench = app.add_subcommand("bench", "Measure speed");
   bench->require_subcommand(1);
+  add_examples(*bench,
+               {"tokamak bench latency models/storyteller",
+                "tokamak bench serve --url http://127.0.0.1:8000"});
   auto latency = std::make_shared<LatencyFlags>();
   CLI::App* verb = add_verb(
       *bench, "latency", "One batch in lock step: TTFT, TPOT, share of the floor", [latency] {
@@ -225,6 +228,7 @@ void add_bench(CLI::App& app) {
   verb->add_option("--repeats", latency->options.repeats, "Runs; the best counts")
       ->capture_default_str();
   verb->add_flag("--json", latency->json, "Print the report as JSON");
+  add_examples(*verb, {"tokamak bench latency models/storyteller --input-len 512 --batch 4"});
 
   auto kernels = std::make_shared<KernelsFlags>();
   verb = add_verb(*bench,
@@ -236,6 +240,7 @@ void add_bench(CLI::App& app) {
   verb->add_option("--context", kernels->context, "Tokens in the cache of each")
       ->capture_default_str();
   verb->add_flag("--json", kernels->json, "Print the table as JSON");
+  add_examples(*verb, {"tokamak bench kernels models/storyteller --batch 8 --context 512"});
 
   auto throughput = std::make_shared<ThroughputFlags>();
   verb = add_verb(*bench,
@@ -261,6 +266,8 @@ void add_bench(CLI::App& app) {
       ->capture_default_str();
   add_overlap_flag(*verb, throughput->overlap);
   verb->add_flag("--json", throughput->json, "Print the report as JSON");
+  add_examples(*verb,
+               {"tokamak bench throughput models/storyteller --requests 200 --concurrency 32"});
 
   add_bench_serve(*bench);
 }

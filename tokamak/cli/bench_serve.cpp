@@ -164,6 +164,9 @@ void add_bench_serve(CLI::App& bench) {
   verb->add_option("--seed", w.seed, "Of lengths, times and prompts")->capture_default_str();
   verb->add_flag("--quiet", flags->quiet, "No progress bar");
   verb->add_flag("--json", flags->json, "Print the report as JSON");
+  add_examples(*verb,
+               {"tokamak bench serve --url http://127.0.0.1:8000 --requests 200 --concurrency 16",
+                "tokamak bench serve --trace trace.csv --goodput-ttft-ms 200"});
 }
 
 }  // namespace tokamak::cli

@@ -66,7 +66,6 @@ void add_build(CLI::App& app) {
   CLI::App* verb = add_verb(app, "build", "Build an engine folder from a checkpoint", [flags] {
     return run_build(*flags);
   });
-  flags->model.add_to(*verb);
   verb->add_option(
           "-o,--output", flags->output, "Folder of the engine; created, or replaced file by file")
       ->required();
@@ -75,11 +74,13 @@ void add_build(CLI::App& app) {
   verb->add_flag("!--no-hash-weights",
                  flags->hash_weights,
                  "Do not read the weights to keep hashes of their content, which loading compares");
-  flags->model.add_without_gpu(*verb);
   verb->add_flag("--json", flags->json, "Print the report as JSON");
+  flags->model.add_to(*verb);
+  flags->model.add_without_gpu(*verb);
   verb->footer(
       "Batching, sequence limits, sampling and the size of the cache are not fixed here: they are "
       "run-time settings.");
+  add_examples(*verb, {"tokamak build models/storyteller -o storyteller.engine --bundle"});
 }
 
 }  // namespace tokamak::cli

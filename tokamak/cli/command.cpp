@@ -16,35 +16,58 @@ Command& chosen_command() {
 
 CLI::App* add_verb(CLI::App& app, const std::string& name, const std::string& what, Command run) {
   CLI::App* verb = app.add_subcommand(name, what);
+  verb->footer("");  // Not that of the verbs above.
   verb->callback([run = std::move(run)] { chosen_command() = run; });
   return verb;
+}
+
+void add_examples(CLI::App& verb, std::initializer_list<std::string_view> examples) {
+  std::string text = "Examples:";
+  for (std::string_view example : examples) text += fmt::format("\n  {}", example);
+  const std::string footer = verb.get_footer();
+  verb.footer(footer.empty() ? text : text + "\n\n" + footer);
+}
+
+void under_heading(CLI::App& verb, const std::string& heading, const std::function<void()>& add) {
+  const std::string before = verb.option_defaults()->get_group();
+  verb.option_defaults()->group(heading);
+  add();
+  verb.option_defaults()->group(before);
 }
 
 void ModelOptions::add_to(CLI::App& app) {
   app.add_option("model",
                  model,
-                 "Checkpoint folder (config.json, *.safetensors, tokenizer) or engine folder")
+                 "Checkpoint folder (config.json, *.safetensors, tokenizer), engine folder, or "
+                 "ORG/NAME of a model that the Hugging Face hub's cache holds")
       ->required();
-  app.add_option("--target", target, "Where to run: cpu, reference (slow fp32 oracle) or cuda")
-      ->capture_default_str();
-  app.add_option("--dtype", dtype, "Weights and activations: auto (as stored), bfloat16 or float32")
-      ->capture_default_str();
-  app.add_option(
-         "--threads", threads, "Compute threads; 0 takes every processor this process may use")
-      ->capture_default_str();
-  app.add_flag("--dummy-weights",
-               dummy_weights,
-               "Random weights: only config.json is needed (for benchmarks of any size)");
-  app.add_flag("--no-tune", no_tune, "Take each tactic's first guess instead of timing them");
-  app.add_option("--disable-pass", disabled_passes, "Leave out a graph pass (may be repeated)");
-  app.add_flag("--quiet", quiet, "No progress bars");
+  under_heading(app, "Model and engine", [&] {
+    constexpr auto targets = enum_names(Target{});
+    app.add_option("--target", target, "Where to run; reference is a slow fp32 oracle")
+        ->check(CLI::IsMember(std::vector<std::string>(targets.begin(), targets.end())))
+        ->capture_default_str();
+    app.add_option(
+           "--dtype", dtype, "Weights and activations: auto (as stored), bfloat16 or float32")
+        ->capture_default_str();
+    app.add_option(
+           "--threads", threads, "Compute threads; 0 takes every processor this process may use")
+        ->capture_default_str();
+    app.add_flag("--dummy-weights",
+                 dummy_weights,
+                 "Random weights: only config.json is needed (for benchmarks of any size)");
+    app.add_flag("--no-tune", no_tune, "Take each tactic's first guess instead of timing them");
+    app.add_option("--disable-pass", disabled_passes, "Leave out a graph pass (may be repeated)");
+    app.add_flag("--quiet", quiet, "No progress bars");
+  });
 }
 
 void ModelOptions::add_without_gpu(CLI::App& app) {
-  app.add_flag("--without-gpu",
-               without_gpu,
-               "With --target cuda on a machine that has none: as for an H200, tactics by first "
-               "guess");
+  under_heading(app, "Model and engine", [&] {
+    app.add_flag("--without-gpu",
+                 without_gpu,
+                 "With --target cuda on a machine that has none: as for an H200, tactics by first "
+                 "guess");
+  });
 }
 
 Result<api::BuildOptions> ModelOptions::build_options() const {
@@ -68,38 +91,42 @@ Result<std::shared_ptr<device::Device>> ModelOptions::open_device() const {
 }
 
 void SessionFlags::add_to(CLI::App& app) {
-  app.add_option("--max-seq-len",
-                 options.max_seq_len,
-                 "Tokens of one sequence, prompt and answer; 0: the model's")
-      ->capture_default_str();
-  app.add_option("--max-step-tokens",
-                 options.max_step_tokens,
-                 "Rows of one packed step (prompts are cut into chunks of it); 0: 512 on a CPU, "
-                 "2048 on a GPU")
-      ->capture_default_str();
-  app.add_option("--max-sequences", options.max_sequences, "Sequences that run together")
-      ->capture_default_str();
-  app.add_option("--kv-tokens",
-                 options.kv_tokens,
-                 "Tokens that the key/value cache holds; 0: all sequences at full length, within "
-                 "the memory share")
-      ->capture_default_str();
-  app.add_option("--memory-share",
-                 options.memory_share,
-                 "Share of the free memory that may be used with --kv-tokens 0")
-      ->capture_default_str();
-  app.add_option_function<std::string>(
-      "--gpu-memory",
-      [this](const std::string& text) {
-        if (auto parsed = parse_memory(text, options); !parsed.ok())
-          throw CLI::ValidationError("--gpu-memory", parsed.error().message);
-      },
-      "Memory of the device that the engine may take in all: a size (20GiB) or a share of what is "
-      "free (0.9)");
-  app.add_flag("!--no-check-weights",
-               options.check_weights,
-               "Load an engine's weights without comparing their content with the hashes that it "
-               "has of them");
+  under_heading(app, "Memory and batching", [&] {
+    app.add_option("--max-seq-len",
+                   options.max_seq_len,
+                   "Tokens of one sequence, prompt and answer; 0: the model's")
+        ->capture_default_str();
+    app.add_option("--max-sequences",
+                   options.max_sequences,
+                   "Sequences that run together; memory is laid out for so many")
+        ->capture_default_str();
+    app.add_option("--max-step-tokens",
+                   options.max_step_tokens,
+                   "Rows of one packed step (prompts are cut into chunks of it), which memory is "
+                   "laid out for; 0: 512 on a CPU, 2048 on a GPU")
+        ->capture_default_str();
+    app.add_option("--kv-tokens",
+                   options.kv_tokens,
+                   "Tokens that the key/value cache holds, of all sequences together; 0: all at "
+                   "full length, within the memory share")
+        ->capture_default_str();
+    app.add_option("--memory-share",
+                   options.memory_share,
+                   "Share of the free memory that may be used with --kv-tokens 0")
+        ->capture_default_str();
+    app.add_option_function<std::string>(
+        "--gpu-memory",
+        [this](const std::string& text) {
+          if (auto parsed = parse_memory(text, options); !parsed.ok())
+            throw CLI::ValidationError("--gpu-memory", parsed.error().message);
+        },
+        "Memory of the device that the engine may take in all: a size (20GiB), or a share of what "
+        "is free (0.9), which is --memory-share 0.9");
+    app.add_flag("!--no-check-weights",
+                 options.check_weights,
+                 "Load an engine's weights without comparing their content with the hashes that it "
+                 "has of them");
+  });
 }
 
 void add_overlap_flag(CLI::App& app, bool& overlap) {

@@ -32,6 +32,12 @@ void add_eval(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_verify(CLI::App& app);
 void add_doctor(CLI::App& app);
+void add_completion(CLI::App& app);
+
+/// Shows command lines under "Examples" in the verb's --help, before what its footer says.
+void add_examples(CLI::App& verb, std::initializer_list<std::string_view> examples);
+/// Options that `add` adds stand under a heading of their own in --help, behind those without one.
+void under_heading(CLI::App& verb, const std::string& heading, const std::function<void()>& add);
 
 /// Options about the model and how its engine is built, the same for every verb that opens one.
 struct ModelOptions {

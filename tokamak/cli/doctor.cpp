@@ -163,6 +163,7 @@ void add_doctor(CLI::App& app) {
                  "Do not measure the memory bandwidth (takes a second)");
   verb->add_flag("--json", flags->json, "Print the findings as JSON");
   verb->footer("Exit status 1 if there is a problem that keeps models from running well.");
+  add_examples(*verb, {"tokamak doctor"});
 }
 
 }  // namespace tokamak::cli

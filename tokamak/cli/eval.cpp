@@ -67,6 +67,7 @@ Result<int> run_perplexity(const PerplexityFlags& flags) {
 void add_eval(CLI::App& app) {
   CLI::App* eval = app.add_subcommand("eval", "Measure a model's quality");
   eval->require_subcommand(1);
+  add_examples(*eval, {"tokamak eval perplexity models/storyteller --text text.txt"});
   auto flags = std::make_shared<PerplexityFlags>();
   CLI::App* verb = add_verb(
       *eval, "perplexity", "Negative log-likelihood of a text, in strided windows", [flags] {
@@ -83,6 +84,7 @@ void add_eval(CLI::App& app) {
   verb->add_flag(
       "--special-tokens", flags->special_tokens, "Add what the tokenizer puts around a text (BOS)");
   verb->add_flag("--json", flags->json, "Print the report as JSON");
+  add_examples(*verb, {"tokamak eval perplexity models/storyteller --text text.txt --context 512"});
 }
 
 }  // namespace tokamak::cli

@@ -85,6 +85,9 @@ void add_inspect(CLI::App& app) {
   verb->add_option(
       "--html", flags->html, "Also draw the plan into this file (stages plan and kernels)");
   verb->add_flag("--json", flags->json, "Print the plan as JSON");
+  add_examples(*verb,
+               {"tokamak inspect models/storyteller --stage kernels",
+                "tokamak inspect models/storyteller --html plan.html"});
 }
 
 }  // namespace tokamak::cli

@@ -81,11 +81,14 @@ Result<int> run_serve(ServeFlags flags) {
   const std::string name = model.name();
   server->serve(std::move(model));
   loading = false;
-  print(fmt::format("ready: {} at {}/v1, up to {} tokens a sequence, {} sequences at once\n",
-                    name,
-                    server->url(),
-                    llm->session_info().max_seq_len,
-                    llm->session_info().max_sequences));
+  print(
+      fmt::format("ready: {} at {}/v1, page at {}/, up to {} tokens a sequence, {} sequences at "
+                  "once\n",
+                  name,
+                  server->url(),
+                  server->url(),
+                  llm->session_info().max_seq_len,
+                  llm->session_info().max_sequences));
 
   wait_for_end(llm->executor());
   if (signals > 0) {
@@ -113,6 +116,7 @@ void add_server_options(CLI::App& verb, server::ServerOptions& o) {
       ->capture_default_str();
   verb.add_option("--tls-certificate", o.tls_certificate, "PEM file: serve https (with --tls-key)");
   verb.add_option("--tls-key", o.tls_key, "PEM file with the certificate's private key");
+  verb.option_defaults()->group("Limits and timeouts");
   verb.add_option("--max-connections", o.max_connections, "Open connections; more are closed")
       ->capture_default_str();
   verb.add_option("--max-body-bytes", o.max_body_bytes, "Longest request body")
@@ -152,17 +156,20 @@ void add_server_options(CLI::App& verb, server::ServerOptions& o) {
   verb.add_flag("--strict-fields",
                 o.strict_fields,
                 "Refuse unknown request fields (otherwise they are counted in /metrics)");
+  verb.option_defaults()->group("Options");
 }
 
 void add_executor_options(CLI::App& verb, executor::ExecutorOptions& o) {
   verb.add_option("--max-queue", o.max_queue, "Requests that may wait; more get 429")
       ->capture_default_str();
-  verb.add_option(
-          "--max-running", o.max_running, "Requests that run together; 0: all that a step takes")
+  verb.add_option("--max-running",
+                  o.max_running,
+                  "Requests that run together, --max-sequences at most; 0: so many")
       ->capture_default_str();
   verb.add_option("--budget-tokens",
                   o.budget_tokens,
-                  "Rows of one step; less means shorter stalls when a long prompt comes, 0: all")
+                  "Rows of one step, --max-step-tokens at most; less means shorter stalls when a "
+                  "long prompt comes, 0: all")
       ->capture_default_str();
   verb.add_option("--priority-seconds",
                   o.priority_seconds,
@@ -205,8 +212,12 @@ void add_serve(CLI::App& app) {
                    "Seconds that running answers get after SIGTERM; a second signal ends them")
       ->check(CLI::Range(0.0, 86'400.0))
       ->capture_default_str();
-  add_executor_options(*verb, flags->executor);
+  under_heading(*verb, "Scheduling", [&] { add_executor_options(*verb, flags->executor); });
   flags->session.add_to(*verb);
+  add_examples(
+      *verb,
+      {"tokamak serve models/storyteller",
+       "TOKAMAK_API_KEY=secret tokamak serve models/storyteller --host 0.0.0.0 --port 8080"});
 }
 
 }  // namespace tokamak::cli

@@ -136,8 +136,10 @@ void add_verify(CLI::App& app) {
   verb->add_flag("--json", flags->json, "Print the report as JSON");
   verb->footer(
       "Exit status 0 if every prompt is within the tolerance and all weights are as they were, 1 "
-      "if "
-      "one is not.");
+      "if one is not.");
+  add_examples(*verb,
+               {"tokamak verify models/storyteller --golden golden.safetensors",
+                "tokamak verify ENGINE --weights"});
 }
 
 }  // namespace tokamak::cli
