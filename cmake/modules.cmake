@@ -88,6 +88,18 @@ function(tokamak_embed_file target path header namespace function)
   target_sources(${target} PRIVATE ${output})
 endfunction()
 
+# The commit that is built becomes what <function> of <header> returns, in <target>; looked up by every build.
+function(tokamak_embed_commit target header namespace function)
+  set(output ${CMAKE_BINARY_DIR}/generated/${target}_${function}.cpp)
+  add_custom_target(${target}_${function}
+    COMMAND ${CMAKE_COMMAND} -DSOURCE=${CMAKE_SOURCE_DIR} -DHEADER=${header} -DNAMESPACE=${namespace} -DFUNCTION=${function}
+            -DOUTPUT=${output} -P ${CMAKE_SOURCE_DIR}/cmake/embed_commit.cmake
+    BYPRODUCTS ${output}
+    VERBATIM)
+  target_sources(${target} PRIVATE ${output})
+  add_dependencies(${target} ${target}_${function})
+endfunction()
+
 # A program from tokamak/<folder>; everything but its main.cpp is also linked into its tests.
 function(tokamak_program name folder)
   cmake_parse_arguments(ARG "" "" "MODULES;LINK" ${ARGN})

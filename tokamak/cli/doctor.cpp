@@ -5,6 +5,7 @@
 #include "tokamak/api/bench.h"
 #include "tokamak/base/file.h"
 #include "tokamak/cli/command.h"
+#include "tokamak/cli/version.h"
 #include "tokamak/device/cpu/isa.h"
 #include "tokamak/device/cuda/libraries.h"
 
@@ -113,7 +114,7 @@ std::vector<Finding> check_gpu() {
 
 Result<int> run_doctor(const DoctorFlags& flags) {
   TKM_ASSIGN(auto device, device::open_device(Target::kCpu));
-  std::vector<Finding> findings = {{Finding::kOk, fmt::format("tokamak {}", TOKAMAK_VERSION), ""},
+  std::vector<Finding> findings = {{Finding::kOk, version_text(), ""},
                                    check_processor(),
                                    check_memory(*device),
                                    check_huge_pages(),
