@@ -3,6 +3,7 @@
 
 #include <chrono>
 
+#include "tokamak/api/model_folder.h"
 #include "tokamak/base/fields.h"
 #include "tokamak/base/file.h"
 #include "tokamak/base/hash.h"
@@ -115,9 +116,7 @@ Result<engine::Engine> build_engine(const fs::path& checkpoint,
 
   engine::Manifest& m = engine.manifest;
   m.family = info.spec.family;
-  m.model_name = fs::absolute(checkpoint).lexically_normal().filename().string();
-  if (m.model_name.empty())
-    m.model_name = fs::absolute(checkpoint).lexically_normal().parent_path().filename().string();
+  m.model_name = model_name(checkpoint);
   m.dtype = dtype;
   m.target = base::enum_name(device.target());
   m.fingerprint = device.fingerprint();

@@ -58,9 +58,9 @@ Result<void> save_engine(engine::Engine& engine,
                          const base::Progress& progress = {},
                          bool hash_weights = true);
 
-/// An engine for `model`: an engine folder is read; a checkpoint folder is built, or taken from the
-/// cache if it was built before with the same options on the same device, from the same text files
-/// and weights that nobody has written since.
+/// An engine for `model`, as find_model() finds it: an engine folder is read; a checkpoint folder
+/// is built, or taken from the cache if it was built before with the same options on the same
+/// device, from the same text files and weights that nobody has written since.
 Result<engine::Engine> open_engine(const std::filesystem::path& model,
                                    device::Device& device,
                                    const BuildOptions& options,

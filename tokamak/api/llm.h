@@ -30,9 +30,9 @@ struct OpenTimes {
 /// All methods may be called from any thread.
 class Llm {
  public:
-  /// `model`: a checkpoint folder (its engine is built and cached) or an engine folder. Nothing is
-  /// allocated on the device after this returns. A model without tokenizer files serves token ids
-  /// only.
+  /// `model`: a checkpoint folder (its engine is built and cached), an engine folder, or the id of
+  /// a model in the Hugging Face hub's cache. Nothing is allocated on the device after this
+  /// returns. A model without tokenizer files serves token ids only.
   static Result<std::unique_ptr<Llm>> open(const std::filesystem::path& model,
                                            const OpenOptions& options = {});
 

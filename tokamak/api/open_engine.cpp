@@ -7,6 +7,7 @@
 
 #include "tokamak/api/build.h"
 #include "tokamak/api/checkpoint_text.h"
+#include "tokamak/api/model_folder.h"
 #include "tokamak/base/fields.h"
 #include "tokamak/base/file.h"
 #include "tokamak/base/hash.h"
@@ -145,13 +146,11 @@ Result<void> cache_engine(engine::Engine& engine,
 
 }  // namespace
 
-Result<engine::Engine> open_engine(const fs::path& model,
+Result<engine::Engine> open_engine(const fs::path& named,
                                    device::Device& device,
                                    const BuildOptions& options,
                                    BuildReport* report) {
-  if (!fs::exists(model))
-    return base::not_found(fmt::format("{} does not exist", model.string()),
-                           "give a checkpoint folder (with config.json) or an engine folder");
+  TKM_ASSIGN(const fs::path model, find_model(named));
   if (engine::is_engine_folder(model)) return open_folder(model, device);
   TKM_ASSIGN(Identity identity, identity_of(model, device, options));
   fs::path folder = cache_folder() / "engines" / identity.key;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "tokamak/api/model_folder.h"
 #include "tokamak/cli/command.h"
 
 namespace tokamak::cli {
@@ -16,7 +17,8 @@ Result<int> run_build(const BuildFlags& flags) {
   TKM_ASSIGN(std::shared_ptr<device::Device> device, flags.model.open_device());
   TKM_ASSIGN(api::BuildOptions build, flags.model.build_options());
   api::BuildReport report;
-  TKM_ASSIGN(engine::Engine engine, api::build_engine(flags.model.model, *device, build, &report));
+  TKM_ASSIGN(const std::filesystem::path model, api::find_model(flags.model.model));
+  TKM_ASSIGN(engine::Engine engine, api::build_engine(model, *device, build, &report));
   TKM_RETURN_IF_ERROR(
       api::save_engine(engine, flags.output, flags.bundle, build.progress, flags.hash_weights));
   if (flags.json) {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "tokamak/api/model_folder.h"
 #include "tokamak/base/file.h"
 #include "tokamak/cli/command.h"
 #include "tokamak/cli/plan_text.h"
@@ -22,9 +23,10 @@ Result<std::string> stage_text(const InspectFlags& flags,
                                engine::Engine& engine) {
   TKM_ASSIGN(api::BuildOptions build, flags.model.build_options());
   bool of_plan = flags.stage == "plan" || flags.stage == "kernels";
-  if (engine::is_engine_folder(flags.model.model) && of_plan) {
-    TKM_ASSIGN(engine, engine::read_engine(flags.model.model));
-  } else if (engine::is_engine_folder(flags.model.model)) {
+  TKM_ASSIGN(const std::filesystem::path model, api::find_model(flags.model.model));
+  if (engine::is_engine_folder(model) && of_plan) {
+    TKM_ASSIGN(engine, engine::read_engine(model));
+  } else if (engine::is_engine_folder(model)) {
     return base::invalid(
         fmt::format("stage '{}' is made while building; an engine folder has plan and kernels",
                     flags.stage),
@@ -34,10 +36,9 @@ Result<std::string> stage_text(const InspectFlags& flags,
     build.tune = build.tune && of_plan;
     build.machine_code = of_plan;
     build.dummy_weights =
-        build.dummy_weights || !of_plan ||
-        !std::filesystem::exists(std::filesystem::path(flags.model.model) / "model.safetensors");
+        build.dummy_weights || !of_plan || !std::filesystem::exists(model / "model.safetensors");
     api::BuildReport report;
-    TKM_ASSIGN(engine, api::build_engine(flags.model.model, device, build, &report));
+    TKM_ASSIGN(engine, api::build_engine(model, device, build, &report));
     if (flags.stage == "spec") return report.spec;
     if (flags.stage == "graph") return report.graph;
     if (flags.stage == "passes") return report.passes.summary();
