@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "tokamak/server/chat_messages.h"
+#include "tokamak/server/chat_rendering.h"
 #include "tokamak/server/field_reader.h"
 
 namespace tokamak::server {
@@ -20,90 +22,18 @@ constexpr std::string_view kReserved[] = {"messages",
                                           "return_tensors",
                                           "return_dict"};
 
-constexpr std::string_view kSpace = " \t\n\r\f\v";
-
-std::string_view left_trimmed(std::string_view text) {
-  return text.substr(std::min(text.find_first_not_of(kSpace), text.size()));
-}
-
-std::string_view trimmed(std::string_view text) {
-  text = left_trimmed(text);
-  return text.substr(0, text.find_last_not_of(kSpace) + 1);
-}
-
-Error bad_message(size_t index, std::string_view what) {
-  return base::invalid(fmt::format("messages[{}] {}", index, what));
-}
-
-/// Templates take text: the parts of a list are joined by line breaks.
-Result<Json> content_text(const Json& content, size_t index) {
-  if (content.is_string() || content.is_null()) return content;
-  if (!content.is_array()) return bad_message(index, "has content that is no text and no list");
-  std::string text;
-  for (const Json& part : content) {
-    const Json* type = base::find(part, "type");
-    if (!type || !type->is_string()) return bad_message(index, "has a part without a type");
-    if (*type != "text") {
-      return base::unsupported(
-          fmt::format("messages[{}] has a part of type '{}', only text is read",
-                      index,
-                      type->get<std::string>().substr(0, 40)));
-    }
-    const Json* value = base::find(part, "text");
-    if (!value || !value->is_string()) return bad_message(index, "has a text part without text");
-    if (&part != &content.front()) text += '\n';
-    text += value->get<std::string>();
-  }
-  return Json(std::move(text));
-}
-
-/// Arguments of calls come as JSON text; templates take them as values.
-Result<void> parse_arguments(Json& message, size_t index) {
-  auto calls = message.find("tool_calls");
-  if (calls == message.end() || calls->is_null()) return {};
-  if (!calls->is_array()) return bad_message(index, "has tool_calls that are no list");
-  for (Json& call : *calls) {
-    if (!call.is_object() || !call.contains("function") || !call["function"].is_object()) {
-      return bad_message(index, "has a tool call without a function");
-    }
-    Json& function = call["function"];
-    auto arguments = function.find("arguments");
-    if (arguments == function.end() || !arguments->is_string()) continue;
-    auto parsed = base::parse_json(arguments->get<std::string>(), "arguments");
-    if (!parsed.ok()) return bad_message(index, "has arguments that are not valid JSON");
-    *arguments = std::move(*parsed);
-  }
-  return {};
-}
-
-Result<Json> read_messages(const Json& body) {
-  const Json* messages = base::find(body, "messages");
-  if (!messages) return base::invalid("'messages' is missing");
-  if (!messages->is_array()) return wrong_type("messages", "a list", *messages);
-  if (messages->empty()) return base::invalid("messages is empty, it needs at least one message");
-  Json out = *messages;
-  for (size_t i = 0; i < out.size(); ++i) {
-    Json& message = out[i];
-    if (!message.is_object()) return bad_message(i, "is no object");
-    const Json* role = base::find(message, "role");
-    if (!role || !role->is_string()) return bad_message(i, "has no role");
-    const Json* content = base::find(message, "content");
-    TKM_ASSIGN(message["content"], content_text(content ? *content : Json(nullptr), i));
-    TKM_RETURN_IF_ERROR(parse_arguments(message, i));
-  }
-  return out;
-}
-
-/// Tools that the model may only read about.
-Result<Json> read_tools(const Json& body) {
+/// Tools that the model may only read about. To choose among none is to call none.
+Result<Json> read_tools(const Json& body, ToolUse use) {
   const Json* choice = base::find(body, "tool_choice");
   const Json* tools = base::find(body, "tools");
+  if (tools && !tools->is_array()) return wrong_type("tools", "a list", *tools);
+  const bool some = tools && !tools->empty();
+  if (use == ToolUse::kShown) return some ? *tools : Json(nullptr);
   const bool none = choice && *choice == "none";
-  if (choice && !none) {
+  if (choice && !none && (some || *choice != "auto")) {
     return base::unsupported("tool_choice must be \"none\": answers are not parsed for calls");
   }
-  if (!tools || (tools->is_array() && tools->empty())) return Json(nullptr);
-  if (!tools->is_array()) return wrong_type("tools", "a list", *tools);
+  if (!some) return Json(nullptr);
   if (!none) {
     return base::unsupported("tools cannot be called here",
                              "send tool_choice \"none\" to show them to the model only");
@@ -124,35 +54,58 @@ Result<void> add_variables(const Json& body, Json& context) {
   return {};
 }
 
-/// Cuts the rendered chat behind the text of its last message, so that the answer goes on with it.
-/// The end is that of the text as it stands in the chat: with its own spaces, if the template kept
-/// them.
-Result<std::string> cut_behind(const std::string& rendered, const std::string& last) {
-  const std::string_view core = trimmed(last);
-  const size_t begin = rendered.rfind(core);
-  if (begin == std::string::npos) {
-    return base::invalid(
-        "continue_final_message: the chat template leaves the last message's text out");
+/// The other variables of the template; what the server sets itself, `variables` cannot.
+Result<Json> read_context(const Json& body, const Model& model, ToolUse tools) {
+  Json context = model.template_variables;
+  TKM_RETURN_IF_ERROR(add_variables(body, context));
+  TKM_ASSIGN(context["tools"], read_tools(body, tools));
+  const Json* documents = base::find(body, "documents");
+  if (documents && !documents->is_array()) return wrong_type("documents", "a list", *documents);
+  context["documents"] = documents ? *documents : Json(nullptr);
+  // Templates of models that were trained with such a setting write it into the prompt.
+  FieldReader reader(body);
+  for (const char* name : {"reasoning_effort", "verbosity"}) {
+    std::string text;
+    reader.text(name, text);
+    if (!text.empty() && !context.contains(name)) context[name] = text;
   }
-  const std::string_view with_spaces = left_trimmed(last);
-  const bool kept = rendered.compare(begin, with_spaces.size(), with_spaces) == 0;
-  return rendered.substr(0, begin + (kept ? with_spaces.size() : core.size()));
+  TKM_RETURN_IF_ERROR(reader.status());
+  return context;
+}
+
+/// What a template refuses, it refuses of the messages.
+Error of_messages(Error error) {
+  const bool named = error.message.starts_with("continue_final_message");
+  if (!named) error.message = "messages: " + error.message;
+  return error;
+}
+
+Result<std::string> render(const text::ChatTemplate& chat_template,
+                           const Json& context,
+                           const ChatMessages& messages,
+                           bool continues) {
+  if (!messages.renamed.empty()) {
+    TKM_ASSIGN(const bool shown, shows(chat_template, context, messages.list, messages.renamed));
+    if (!shown) {
+      return base::invalid(
+          "the chat template does not show the role 'developer', neither as such nor as 'system'");
+    }
+  }
+  if (continues) return render_open_chat(chat_template, context, messages.list);
+  return render_chat(chat_template, context, messages.list);
 }
 
 }  // namespace
 
-Result<Prompt> chat_prompt(const Json& body, const OpenAiRequest& request, const Model& model) {
+Result<Prompt> chat_prompt(const Json& body,
+                           const OpenAiRequest& request,
+                           const Model& model,
+                           ToolUse tools) {
   if (!model.chat_template) {
     return base::unsupported(fmt::format("messages: '{}' has no chat template", model.name()),
                              "use /v1/completions");
   }
-  Json context = model.template_variables;
-  TKM_RETURN_IF_ERROR(add_variables(body, context));
-  TKM_ASSIGN(Json messages, read_messages(body));
-  TKM_ASSIGN(context["tools"], read_tools(body));
-  const Json* documents = base::find(body, "documents");
-  if (documents && !documents->is_array()) return wrong_type("documents", "a list", *documents);
-  context["documents"] = documents ? *documents : Json(nullptr);
+  TKM_ASSIGN(Json context, read_context(body, model, tools));
   bool continues = false;
   FieldReader reader(body);
   reader.boolean("continue_final_message", continues);
@@ -163,22 +116,17 @@ Result<Prompt> chat_prompt(const Json& body, const OpenAiRequest& request, const
     return base::invalid("continue_final_message and add_generation_prompt exclude each other");
   }
   context["add_generation_prompt"] = opens;
-  const Json& last = messages.back();
-  const bool last_is_text = last["content"].is_string();
+  const text::ChatTemplate& chat_template = model.template_for(context["tools"]);
+  const bool developer = chat_template.source().find("developer") != std::string::npos;
+  TKM_ASSIGN(ChatMessages messages, read_messages(body, developer));
   Prompt prompt;
-  if (request.echo && last["role"] == "assistant" && last_is_text) {
+  const Json& last = messages.list.back();
+  if (request.echo && last["role"] == "assistant" && last["content"].is_string()) {
     prompt.text = last["content"].get<std::string>();
   }
-  const std::string last_text = last_is_text ? last["content"].get<std::string>() : "";
-  if (continues && trimmed(last_text).empty()) {
-    return base::invalid("continue_final_message: the last message has no text");
-  }
-  context["messages"] = std::move(messages);
-  TKM_ASSIGN(std::string rendered, model.template_for(context["tools"]).render(context));
-  if (continues) {
-    TKM_ASSIGN(rendered, cut_behind(rendered, last_text));
-  }
-  TKM_ASSIGN(prompt.ids, encode(model, rendered, request.add_special_tokens));
+  auto rendered = render(chat_template, context, messages, continues);
+  if (!rendered.ok()) return of_messages(rendered.error());
+  TKM_ASSIGN(prompt.ids, encode(model, *rendered, request.add_special_tokens));
   return prompt;
 }
 

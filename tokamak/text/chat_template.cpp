@@ -21,6 +21,7 @@ Error error_at(int line, const jinja::Failure& failure) {
 
 struct ChatTemplate::Program {
   std::optional<Error> fault;
+  std::string source;
   jinja::TemplateTree tree;
   TemplateLimits limits;
 };
@@ -37,6 +38,7 @@ Result<ChatTemplate> ChatTemplate::parse(std::string_view source, const Template
   int line = 1;
   try {
     auto program = std::make_shared<Program>();
+    program->source = source;
     program->limits = limits;
     program->tree = jinja::Parser(jinja::tokenize(source, line), limits, line).parse();
     jinja::resolve_names(program->tree);
@@ -61,6 +63,11 @@ ChatTemplate ChatTemplate::unusable(Error fault) {
 const std::optional<Error>& ChatTemplate::fault() const {
   TKM_CHECK(program_, "fault() of a template that was not parsed");
   return program_->fault;
+}
+
+const std::string& ChatTemplate::source() const {
+  TKM_CHECK(program_, "source() of a template that was not parsed");
+  return program_->source;
 }
 
 Result<std::string> ChatTemplate::render(const Json& context, int64_t now_unix_s) const {

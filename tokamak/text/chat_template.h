@@ -42,6 +42,8 @@ class ChatTemplate {
   /// value has the wrong type, with the line; a limit was passed).
   Result<std::string> render(const Json& context, int64_t now_unix_s = -1) const;
 
+  const std::string& source() const;
+
  private:
   struct Program;
   std::shared_ptr<const Program> program_;
