@@ -178,8 +178,74 @@ TEST(Chat, TakesAllTheRoomThatIsLeft) {
   auto answer = test.post(kPath, {{"messages", {user("hi")}}, {"ignore_eos", true}});
   EXPECT_EQ(answer.json()["usage"]["total_tokens"], 512) << answer.body;
   EXPECT_EQ(answer.json()["choices"][0]["finish_reason"], "length");
-  auto longer = test.post(kPath, chat({user(std::string(600, 'a'))}));
-  EXPECT_EQ(longer.status, 400);
+}
+
+TEST(Chat, NamesTheFieldAtFault) {
+  TestServer test;
+  auto param = [&](const Json& body) {
+    auto answer = test.post(kPath, body);
+    EXPECT_EQ(answer.status, 400) << answer.body;
+    return answer.json()["error"]["param"];
+  };
+  Json longer = chat({user(std::string(600, 'a'))});
+  EXPECT_EQ(param(longer), "messages");
+  EXPECT_EQ(test.post(kPath, longer).json()["error"]["code"], "context_length_exceeded");
+  EXPECT_EQ(param(chat({user("a")}, 4096)), "max_tokens");
+  EXPECT_EQ(param({{"messages", {user("a")}}, {"max_completion_tokens", 4096}}),
+            "max_completion_tokens");
+  Json body = chat({user("a")});
+  body["chat_template_kwargs"] = {{"fails", true}};
+  EXPECT_EQ(param(body), "messages") << "the template refuses them";
+  body = chat({user("a")});
+  body["stream"] = true;
+  body["stream_options"] = {{"include_usage", 3}};
+  EXPECT_EQ(param(body), "stream_options");
+  EXPECT_EQ(test.ask("POST", kPath, "{").json()["error"]["param"], nullptr) << "it is no field's";
+}
+
+TEST(Chat, TellsThePromptsTokensBesideTheChoices) {
+  TestServer test;
+  Json body = chat({user("hi")}, 2);
+  body.update({{"return_token_ids", true}, {"prompt_logprobs", 0}, {"n", 2}});
+  Json whole = test.post(kPath, body).json();
+  EXPECT_EQ(whole["prompt_token_ids"].size(), 19u);
+  EXPECT_EQ(whole["prompt_logprobs"].size(), 19u);
+  EXPECT_FALSE(whole["choices"][0].contains("prompt_token_ids"));
+  EXPECT_FALSE(whole["choices"][0].contains("prompt_logprobs"));
+  EXPECT_EQ(whole["choices"][0]["token_ids"].size(), 2u);
+  body["stream"] = true;
+  auto events = test.post(kPath, body).events();
+  events.pop_back();
+  int told = 0;
+  for (const std::string& event : events) {
+    Json json = Json::parse(event);
+    told += json.contains("prompt_token_ids");
+    if (!json.contains("prompt_token_ids")) continue;
+    EXPECT_EQ(json["prompt_token_ids"], whole["prompt_token_ids"]);
+    EXPECT_EQ(json["prompt_logprobs"], whole["prompt_logprobs"]);
+  }
+  EXPECT_EQ(told, 1);
+}
+
+TEST(Chat, CountsToolsThatAreOnlyShown) {
+  TestServer test;
+  const Json tools = {{{"type", "function"}, {"function", {{"name", "f"}}}}};
+  for (const Json& choice : {Json(nullptr), Json("auto"), Json("none"), Json("required")}) {
+    auto answer = test.post(
+        "/tokenize", {{"messages", {user("hi")}}, {"tools", tools}, {"tool_choice", choice}});
+    ASSERT_EQ(answer.status, 200) << answer.body;
+    EXPECT_EQ(answer.json()["count"], 19);
+  }
+  EXPECT_EQ(test.post("/tokenize", {{"messages", {user("hi")}}, {"chat_template", "x"}}).status,
+            400)
+      << "what a chat would refuse";
+}
+
+TEST(Chat, HandsSettingsOfReasoningToTheTemplate) {
+  TestServer test;
+  Json body = chat({user("hi")});
+  body.update({{"reasoning_effort", "low"}, {"verbosity", "high"}});
+  EXPECT_EQ(content_of(test.post(kPath, body)), TestServer::expected("[user]hi[assistant]low", 4));
 }
 
 }  // namespace

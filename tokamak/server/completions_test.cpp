@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <map>
+#include <set>
+
 #include <gtest/gtest.h>
 
 #include "tokamak/server/test_server.h"
@@ -168,7 +171,106 @@ TEST(Completions, ScoreAPromptWithoutAnAnswer) {
   EXPECT_TRUE(choice["logprobs"]["token_logprobs"][4].is_number());
   EXPECT_EQ(choice["logprobs"]["text_offset"], Json({0, 1, 2, 3, 4}));
   EXPECT_EQ(answer.json()["usage"]["completion_tokens"], 0);
-  EXPECT_EQ(test.post(kPath, {{"prompt", "hello"}, {"max_tokens", 0}}).status, 400);
+}
+
+TEST(Completions, ReadAPromptWithoutAnAnswer) {
+  TestServer test;
+  Json body = {{"prompt", "hello"}, {"max_tokens", 0}};
+  Json json = test.post(kPath, body).json();
+  EXPECT_EQ(json["choices"][0]["text"], "");
+  EXPECT_EQ(json["choices"][0]["finish_reason"], "length");
+  EXPECT_EQ(json["usage"]["completion_tokens"], 0);
+  // The token that is drawn and thrown away ends nothing.
+  body["stop"] = TestServer::expected("hello", 1);
+  json = test.post(kPath, body).json();
+  EXPECT_EQ(json["choices"][0]["finish_reason"], "length");
+  EXPECT_EQ(json["choices"][0]["stop_reason"], nullptr);
+  body["stream"] = true;
+  auto events = test.post(kPath, body).events();
+  ASSERT_EQ(events.size(), 2u);
+  EXPECT_EQ(Json::parse(events[0])["choices"][0]["text"], "");
+}
+
+TEST(Completions, TakeEverySeedOf64Bits) {
+  TestServer test;
+  test.fake->uses_seeds = true;
+  auto text = [&](const Json& seed) {
+    auto answer = test.post(kPath, {{"prompt", "hello"}, {"max_tokens", 12}, {"seed", seed}});
+    EXPECT_EQ(answer.status, 200) << answer.body;
+    return answer.json()["choices"][0]["text"].get<std::string>();
+  };
+  std::set<std::string> texts;
+  for (const Json& seed : {Json(0),
+                           Json(5),
+                           Json(-5),
+                           Json(-2),
+                           Json(INT64_MAX),
+                           Json(INT64_MIN + 7),
+                           Json(UINT64_MAX - 9)}) {
+    const std::string first = text(seed);
+    EXPECT_EQ(text(seed), first) << seed;
+    EXPECT_TRUE(texts.insert(first).second) << seed;
+  }
+}
+
+TEST(Completions, SayWhereThePromptIsTooLong) {
+  TestServer test;
+  auto error = [&](const Json& body) {
+    auto answer = test.post(kPath, body);
+    EXPECT_EQ(answer.status, 400) << answer.body;
+    EXPECT_EQ(answer.json()["error"]["type"], "invalid_request_error");
+    EXPECT_EQ(answer.json()["error"]["code"], "context_length_exceeded");
+    return answer.json()["error"];
+  };
+  Json alone = error({{"prompt", std::string(512, 'a')}});
+  EXPECT_EQ(alone["param"], "prompt");
+  EXPECT_EQ(alone["message"],
+            "prompt has 512 tokens, which leaves no room for an answer. This model's maximum "
+            "context length is 512 tokens.\nhint: shorten it to at most 511 tokens");
+  Json together = error({{"prompt", {"hi", std::string(500, 'a')}}, {"max_tokens", 13}});
+  EXPECT_EQ(together["param"], "max_tokens");
+  EXPECT_EQ(together["message"],
+            "max_tokens is 13, and prompt has 500 tokens. This model's maximum context length is "
+            "512 tokens.\nhint: set max_tokens to at most 12");
+  EXPECT_EQ(error({{"prompt", "a"}, {"max_tokens", INT64_MAX}})["param"], "max_tokens");
+  EXPECT_EQ(test.executor->stats().requests, 0) << "of a request with one that is too long, none";
+  EXPECT_EQ(test.post(kPath, {{"prompt", std::string(500, 'a')}, {"max_tokens", 12}}).status, 200);
+
+  TestServer::Setup setup;
+  setup.session.num_pages = 2;
+  TestServer small(setup);
+  auto answer = small.post(kPath, {{"prompt", std::string(129, 'a')}});
+  EXPECT_EQ(answer.json()["error"]["message"],
+            "prompt has 129 tokens, which leaves no room for an answer. This model's maximum "
+            "context length is 129 tokens (of its KV cache).\nhint: shorten it to at most 128 "
+            "tokens");
+  EXPECT_EQ(small.post(kPath, {{"prompt", std::string(128, 'a')}, {"max_tokens", 1}}).status, 200);
+}
+
+TEST(Completions, TellThePromptsTokensWithEachChoice) {
+  TestServer test;
+  Json body = {{"prompt", {"ab", "c"}},
+               {"max_tokens", 3},
+               {"return_token_ids", true},
+               {"prompt_logprobs", 0}};
+  Json whole = test.post(kPath, body).json();
+  EXPECT_EQ(whole["choices"][0]["prompt_token_ids"], Json({'a' - ' ', 'b' - ' '}));
+  EXPECT_EQ(whole["choices"][1]["prompt_token_ids"], Json({'c' - ' '}));
+  EXPECT_EQ(whole["choices"][0]["prompt_logprobs"].size(), 2u);
+  body["stream"] = true;
+  std::map<int, Json> ids, logprobs;
+  for (const std::string& event : test.post(kPath, body).events()) {
+    if (event == "[DONE]") continue;
+    Json choice = Json::parse(event)["choices"][0];
+    if (choice.contains("prompt_logprobs")) logprobs[choice["index"]] = choice["prompt_logprobs"];
+    if (!choice.contains("prompt_token_ids")) continue;
+    EXPECT_FALSE(ids.contains(choice["index"])) << "once";
+    ids[choice["index"]] = choice["prompt_token_ids"];
+  }
+  for (int i : {0, 1}) {
+    EXPECT_EQ(ids[i], whole["choices"][i]["prompt_token_ids"]);
+    EXPECT_EQ(logprobs[i], whole["choices"][i]["prompt_logprobs"]);
+  }
 }
 
 TEST(Completions, EndBeforeAStopText) {

@@ -18,7 +18,8 @@ std::optional<std::string> thing_at_fault(std::string_view message) {
                                   message[end] == '_' || message[end] == '-')) {
     ++end;
   }
-  if (end == 0) return {};
+  // What is wrong with the body as a whole is no field's fault.
+  if (end == 0 || message.substr(0, end) == "body") return {};
   return std::string(message.substr(0, end));
 }
 

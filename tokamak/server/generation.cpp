@@ -162,6 +162,11 @@ void generate(Service& service, const std::shared_ptr<Exchange>& exchange, Gener
     return exchange->respond(error_response(wire, fault_of(error)));
   }
   if (exchange->gone()) return;
+  for (const executor::Request& request : plan.requests) {
+    if (auto fault = length_fault(request, plan.model->info(), plan.names)) {
+      return exchange->respond(error_response(wire, *fault));
+    }
+  }
   executor::Executor& executor = *plan.model->executor;
   std::vector<executor::Request> requests = std::move(plan.requests);
   auto generation = std::make_shared<Generation>(service, exchange, std::move(plan));

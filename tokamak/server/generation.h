@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "tokamak/executor/executor.h"
-#include "tokamak/server/errors.h"
+#include "tokamak/server/context_length.h"
 #include "tokamak/server/service.h"
 
 namespace tokamak::server {
@@ -32,9 +32,11 @@ struct GenerationPlan {
   std::shared_ptr<const Model> model;
   std::vector<executor::Request> requests;
   std::unique_ptr<AnswerWriter> writer;
+  LengthNames names;
 };
 
-/// Submits all requests of the plan, or answers with the error of the first that is refused. When
+/// Submits all requests of the plan, or none if one is too long for the model, or answers with the
+/// error of the first that is refused. When
 /// the client goes away, its requests are cancelled and their pages freed. While the client reads
 /// slower than the model writes, the answers wait in their TokenStreams.
 void generate(Service& service, const std::shared_ptr<Exchange>& exchange, GenerationPlan plan);

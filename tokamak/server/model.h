@@ -28,6 +28,8 @@ struct Model {
   std::optional<int64_t> default_max_tokens;  ///< Its max_new_tokens, in the same way.
   std::time_t created = 0;
   std::string target;  ///< "cpu", for metadata.
+  /// Stands for model, engine and version: answers of equal fingerprints can be compared.
+  std::string fingerprint = "fp_unknown";
 
   const std::string& name() const { return names.front(); }
   bool serves(std::string_view name) const {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <ctime>
 #include <numeric>
+#include <utility>
 
 #include "tokamak/server/sse.h"
 
@@ -55,7 +56,7 @@ OpenAiAnswer::OpenAiAnswer(OpenAiRequest request,
       prompts_(std::move(prompts)),
       model_(std::move(model)),
       texts_{model_->tokenizer.get(), request_.tokens_as_ids},
-      no_answer_(request_.echo && request_.max_tokens == 0),
+      no_answer_(request_.max_tokens == 0),
       chunk_prefix_(prefix(is_chat() ? "chat.completion.chunk" : "text_completion")),
       choices_(prompts_.size(), std::vector<Choice>(static_cast<size_t>(request_.best_of))),
       prompt_scores_(prompts_.size()) {}
@@ -65,6 +66,8 @@ std::string OpenAiAnswer::prefix(std::string_view object) const {
   append_json_string(out, request_.id);
   out += fmt::format(R"(,"object":"{}","created":{},"model":)", object, std::time(nullptr));
   append_json_string(out, request_.model);
+  out += R"(,"system_fingerprint":)";
+  append_json_string(out, model_->fingerprint);
   return out + R"(,"choices":[)";
 }
 
@@ -104,6 +107,10 @@ void OpenAiAnswer::add(Choice& choice, executor::Response& response) const {
     if (is_chat() && end_token && !choice.scored.empty()) choice.scored.pop_back();
   }
   choice.finish = std::move(response.finish);
+  if (no_answer_ && choice.finish && choice.finish->reason == FinishReason::kStop) {
+    choice.finish->reason = FinishReason::kLength;  // Of the one token that nobody asked for.
+    choice.finish->stop_reason = {};
+  }
 }
 
 void OpenAiAnswer::take(size_t prompt, executor::Response response, std::string& out) {
@@ -138,6 +145,19 @@ void OpenAiAnswer::append_usage(std::string& out) const {
                      usage.cached_tokens);
 }
 
+/// As vLLM has them: beside the choices of a chat, in each choice of a completion, and in a stream
+/// once, with the first event of the choice.
+void OpenAiAnswer::append_prompt_fields(std::string& out, size_t prompt) const {
+  if (request_.return_token_ids) {
+    out += R"(,"prompt_token_ids":)";
+    append_ids(out, prompts_[prompt].ids);
+  }
+  if (request_.sampling.prompt_logprobs >= 0 && !prompt_scores_[prompt].empty()) {
+    out += R"(,"prompt_logprobs":)";
+    append_prompt_logprobs(out, prompt_scores_[prompt], texts_);
+  }
+}
+
 void OpenAiAnswer::append_choice(std::string& out,
                                  int64_t index,
                                  size_t prompt,
@@ -167,15 +187,8 @@ void OpenAiAnswer::append_choice(std::string& out,
   if (request_.return_token_ids) {
     out += R"(,"token_ids":)";
     append_ids(out, choice.token_ids);
-    if (!request_.stream) {
-      out += R"(,"prompt_token_ids":)";
-      append_ids(out, prompts_[prompt].ids);
-    }
   }
-  if (request_.sampling.prompt_logprobs >= 0) {
-    out += R"(,"prompt_logprobs":)";
-    append_prompt_logprobs(out, prompt_scores_[prompt], texts_);
-  }
+  if (!is_chat() && !std::exchange(choice.told_prompt, true)) append_prompt_fields(out, prompt);
   out += '}';
 }
 
@@ -189,6 +202,7 @@ void OpenAiAnswer::send(size_t prompt, size_t answer, std::string& out) {
           fmt::format(R"({{"index":{},"delta":{{"role":"assistant","content":""}},"logprobs":null,)"
                       R"("finish_reason":null}}])",
                       index);
+      if (answer == 0) append_prompt_fields(out, prompt);
       out += request_.include_usage ? ",\"usage\":null}\n\n" : "}\n\n";
     }
     open(prompt, choice);
@@ -270,6 +284,7 @@ HttpResponse OpenAiAnswer::whole() {
   }
   out += "],";
   append_usage(out);
+  if (is_chat()) append_prompt_fields(out, 0);
   out += '}';
   return response;
 }

@@ -33,11 +33,13 @@ class OpenAiAnswer : public AnswerWriter {
     int64_t num_tokens = 0;
     int64_t text_offset = 0;
     bool opened = false;
+    bool told_prompt = false;  // The fields about its prompt have been sent.
   };
 
   bool is_chat() const { return request_.endpoint == Endpoint::kChat; }
   bool scores_prompt() const { return request_.echo && request_.logprobs >= 0 && !is_chat(); }
   std::string prefix(std::string_view object) const;
+  void append_prompt_fields(std::string& out, size_t prompt) const;
   void take_prompt(size_t prompt, executor::Response& response);
   void open(size_t prompt, Choice& choice);
   void add(Choice& choice, executor::Response& response) const;

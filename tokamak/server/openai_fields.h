@@ -3,6 +3,7 @@
 // field is honoured or refused; those without any effect on an answer are listed as such.
 #pragma once
 
+#include <limits>
 #include <span>
 #include <string_view>
 
@@ -14,16 +15,27 @@ enum class Endpoint { kCompletions, kChat };
 
 enum class Use {
   kRead,
-  kNoEffect,  ///< About bookkeeping on the client's side (user, metadata).
+  kNoEffect,  ///< Changes no answer, whatever its value; the rule says why.
   kRefused,   ///< 400, unless its value asks for nothing.
+};
+
+/// What a value may be, beside null; for descriptions of the API.
+struct ValueKind {
+  enum Type { kAny, kBoolean, kInteger, kNumber, kText, kTexts, kIds, kObject, kList };
+  Type type = kAny;
+  double low = std::numeric_limits<double>::lowest();
+  double high = std::numeric_limits<double>::max();
 };
 
 struct FieldRule {
   std::string_view name;
   bool completions = false, chat = false;  ///< The endpoints that know it.
+  ValueKind kind;
   Use use = Use::kRead;
-  bool (*asks_for_nothing)(const Json& value) = nullptr;  ///< Of refused ones; null is nothing too.
-  std::string_view hint;                                  ///< Of refused ones: what to do instead.
+  /// Of refused ones; null asks for nothing too.
+  bool (*asks_for_nothing)(const Json& value) = nullptr;
+  /// Why it has no effect, or what to do instead of what is refused.
+  std::string_view reason = {};
 };
 
 std::span<const FieldRule> field_rules();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokamak/server/openai_fields.h"
 
+#include <cmath>
 #include <set>
 
 #include <gtest/gtest.h>
@@ -28,6 +29,9 @@ TEST(OpenAiFields, AreEachNamedOnce) {
     EXPECT_TRUE(names.insert(rule.name).second) << rule.name;
     EXPECT_TRUE(rule.completions || rule.chat) << rule.name;
     EXPECT_EQ(rule.asks_for_nothing != nullptr, rule.use == Use::kRefused) << rule.name;
+    if (rule.use == Use::kNoEffect) {
+      EXPECT_FALSE(rule.reason.empty()) << rule.name;
+    }
   }
 }
 
@@ -50,19 +54,113 @@ TEST(OpenAiFields, AreRefusedWhereTheyWouldBeIgnored) {
   }
 }
 
-TEST(OpenAiFields, ThatAskForNothingPass) {
+/// Values that OpenAI's description of its API allows and that ask for nothing that is missing
+/// here.
+TEST(OpenAiFields, HaveTheValuesThatOpenAiAllows) {
   TestServer test;
-  Json body = body_for(kPaths[1]);
-  body.update({{"response_format", {{"type", "text"}}},
-               {"use_beam_search", false},
-               {"length_penalty", 1.0},
-               {"functions", Json::array()},
-               {"store", false},
-               {"modalities", {"text"}},
-               {"service_tier", "auto"},
-               {"user", "me"},
-               {"spaces_between_special_tokens", true}});
-  EXPECT_EQ(test.post(kPaths[1], body).status, 200);
+  const Json completions = {{{"suffix", ""}},
+                            {{"stop", ""}},
+                            {{"seed", -9223372036854775807}},
+                            {{"max_tokens", 0}},
+                            {{"best_of", 0}},
+                            {{"logprobs", 5}}};
+  const Json both = {{{"stop", Json::array()}},
+                     {{"stop", {"a", "b", "c", "d"}}},
+                     {{"seed", 9223372036854775807}},
+                     {{"n", 2}},
+                     {{"logit_bias", Json::object()}},
+                     {{"logit_bias", {{"5", -100}, {"6", 100}}}},
+                     {{"user", ""}},
+                     {{"stream", true}, {"stream_options", {{"include_obfuscation", false}}}},
+                     {{"stream", true}, {"stream_options", Json::object()}},
+                     {{"temperature", 2}, {"top_p", 1}},
+                     {{"frequency_penalty", -2.0}, {"presence_penalty", 2.0}}};
+  const Json chats = {
+      {{"response_format", {{"type", "text"}}}},
+      {{"functions", Json::array()}, {"function_call", "auto"}},
+      {{"tools", Json::array()}, {"tool_choice", "auto"}},
+      {{"tool_choice", "none"}},
+      {{"parallel_tool_calls", true}},
+      {{"store", true}, {"metadata", {{"a", "b"}}}},
+      {{"modalities", {"text"}}},
+      {{"service_tier", "flex"}},
+      {{"reasoning_effort", "medium"}},
+      {{"verbosity", "medium"}},
+      {{"prediction", {{"type", "content"}, {"content", "x"}}}},
+      {{"prompt_cache_key", "k"}, {"prompt_cache_retention", "24h"}},
+      {{"safety_identifier", "s"}},
+      {{"logprobs", false}, {"top_logprobs", 0}},
+      {{"max_completion_tokens", 1}},
+      {{"messages",
+        {{{"role", "developer"}, {"content", "d"}, {"name", "n"}},
+         {{"role", "user"}, {"content", {{{"type", "text"}, {"text", "u"}}}}},
+         {{"role", "assistant"}, {"content", {{{"type", "refusal"}, {"refusal", "no"}}}}},
+         {{"role", "user"}, {"content", "u"}},
+         {{"role", "assistant"},
+          {"content", nullptr},
+          {"refusal", nullptr},
+          {"tool_calls",
+           {{{"id", "1"},
+             {"type", "function"},
+             {"function", {{"name", "f"}, {"arguments", ""}}}}}}},
+         {{"role", "tool"},
+          {"tool_call_id", "1"},
+          {"content", {{{"type", "text"}, {"text", "r"}}}}}}}}};
+  auto expect_fine = [&](const char* path, const Json& fields) {
+    Json body = body_for(path);
+    body.update(fields);
+    auto answer = test.post(path, body);
+    EXPECT_EQ(answer.status, 200) << path << fields << answer.body;
+  };
+  for (const Json& fields : completions) expect_fine(kPaths[0], fields);
+  for (const Json& fields : chats) expect_fine(kPaths[1], fields);
+  for (const char* path : kPaths) {
+    for (const Json& fields : both) expect_fine(path, fields);
+  }
+}
+
+TEST(OpenAiFields, MayAllBeNullButThePrompt) {
+  TestServer test;
+  for (int i : {0, 1}) {
+    Json body = body_for(kPaths[i]);
+    for (const FieldRule& rule : field_rules()) {
+      if ((i == 0 ? rule.completions : rule.chat) && !body.contains(std::string(rule.name)))
+        body[std::string(rule.name)] = nullptr;
+    }
+    auto answer = test.post(kPaths[i], body);
+    EXPECT_EQ(answer.status, 200) << answer.body;
+  }
+}
+
+/// What the table says of a number's range is what the server does.
+TEST(OpenAiFields, OfNumbersHaveTheRangesOfTheTable) {
+  TestServer test;
+  auto status = [&](const FieldRule& rule, double value) {
+    const char* path = kPaths[rule.completions ? 0 : 1];
+    Json body = body_for(path);
+    const bool whole = rule.kind.type == ValueKind::kInteger;
+    body[std::string(rule.name)] = whole ? Json(static_cast<int64_t>(value)) : Json(value);
+    if (rule.name == "top_logprobs") body["logprobs"] = true;
+    auto answer = test.post(path, body);
+    if (answer.status == 400) {
+      EXPECT_EQ(answer.json()["error"]["param"], rule.name) << answer.body;
+    }
+    return answer.status;
+  };
+  int ranges = 0;
+  for (const FieldRule& rule : field_rules()) {
+    const ValueKind& kind = rule.kind;
+    const bool wide = std::abs(kind.low) > 1e18;
+    if (wide || (kind.type != ValueKind::kInteger && kind.type != ValueKind::kNumber)) continue;
+    SCOPED_TRACE(rule.name);
+    ++ranges;
+    EXPECT_EQ(status(rule, kind.low), 200);
+    EXPECT_EQ(status(rule, kind.low - 1), 400);
+    if (kind.high > 1e18) continue;
+    EXPECT_EQ(status(rule, kind.high), 200);
+    EXPECT_EQ(status(rule, kind.high + 1), 400);
+  }
+  EXPECT_GE(ranges, 15);
 }
 
 TEST(OpenAiFields, ThatAreUnknownAreCountedOrRefused) {
@@ -152,7 +250,7 @@ TEST(OpenAiFields, NameValueAndLimit) {
   const std::pair<Json, std::string> cases[] = {
       {{{"temperature", 200}}, "temperature is 200, must be between 0 and 100"},
       {{{"n", 1000000}}, "n is 1000000, must be between 1 and 128"},
-      {{{"max_tokens", 0}}, "max_tokens is 0, must be between 1 and 9223372036854775807"},
+      {{{"max_tokens", -1}}, "max_tokens is -1, must be between 0 and 9223372036854775807"},
       {{{"logprobs", 21}}, "logprobs is 21, must be between 0 and 20"},
       {{{"stop_token_ids", {1, 96}}}, "stop_token_ids[1] is 96, must be in [0, 96)"},
       {{{"best_of", 2}, {"n", 3}}, "best_of is 2, must be at least n, which is 3"},

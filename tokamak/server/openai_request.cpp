@@ -53,13 +53,24 @@ void read_stream(FieldReader& reader, OpenAiRequest& request) {
   FieldReader inner(*options);
   inner.boolean("include_usage", request.include_usage);
   inner.boolean("continuous_usage_stats", request.continuous_usage);
-  if (!inner.ok()) reader.fail(inner.status().error());
+  bool obfuscation = false;
+  inner.boolean("include_obfuscation", obfuscation);
+  if (!inner.ok()) {
+    Error error = inner.status().error();
+    error.message = "stream_options: " + error.message;
+    return reader.fail(std::move(error));
+  }
+  if (obfuscation) {
+    reader.fail(base::unsupported("stream_options.include_obfuscation is not supported",
+                                  "serve with TLS, and leave it out"));
+  }
 }
 
 void read_counts(FieldReader& reader, OpenAiRequest& request) {
   reader.integer("n", request.n, 1, executor::kMaxAnswers);
   request.best_of = request.n;
-  reader.integer("best_of", request.best_of, 1, executor::kMaxAnswers);
+  reader.integer("best_of", request.best_of, 0, executor::kMaxAnswers);
+  if (request.best_of == 0) request.best_of = request.n;  // OpenAI's least value.
   if (request.best_of < request.n) {
     reader.fail(base::invalid(
         fmt::format("best_of is {}, must be at least n, which is {}", request.best_of, request.n)));
@@ -69,14 +80,14 @@ void read_counts(FieldReader& reader, OpenAiRequest& request) {
   }
 }
 
+/// With 0 the prompt is read and nothing is answered: to score it, or to have it in the cache.
 void read_max_tokens(FieldReader& reader, OpenAiRequest& request) {
   for (const char* name : {"max_tokens", "max_completion_tokens"}) {
     if (!reader.find(name)) continue;
     int64_t value = 0;
-    // To score a prompt, nothing needs to follow it.
-    const bool nothing = request.echo && request.endpoint == Endpoint::kCompletions;
-    reader.integer(name, value, nothing ? 0 : 1, std::numeric_limits<int64_t>::max());
+    reader.integer(name, value, 0, std::numeric_limits<int64_t>::max());
     request.max_tokens = value;
+    request.length_names.max_tokens = name;
   }
 }
 
@@ -103,6 +114,7 @@ Result<OpenAiRequest> read_openai_request(const Json& body,
                                           const Model& model) {
   OpenAiRequest request;
   request.endpoint = endpoint;
+  if (endpoint == Endpoint::kChat) request.length_names.prompt = "messages";
   request.model = model.name();
   request.sampling = model.defaults;
   request.add_special_tokens = endpoint == Endpoint::kCompletions;

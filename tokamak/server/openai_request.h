@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tokamak/executor/request.h"
+#include "tokamak/server/context_length.h"
 #include "tokamak/server/exchange.h"
 #include "tokamak/server/model.h"
 #include "tokamak/server/openai_fields.h"
@@ -22,7 +23,8 @@ struct OpenAiRequest {
   std::string request_id;  ///< As the client gave it, or drawn.
   std::string model;       ///< As the client called it.
   runtime::SamplingParams sampling;
-  std::optional<int64_t> max_tokens;  ///< Nothing: the endpoint's default.
+  std::optional<int64_t> max_tokens;  ///< Nothing: the endpoint's default. 0: no answer.
+  LengthNames length_names;
   int64_t n = 1, best_of = 1;
   int64_t logprobs = -1;  ///< For the answer; -1: none.
   bool echo = false;

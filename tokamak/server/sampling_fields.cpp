@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <limits>
 
 #include <openssl/sha.h>
 
@@ -11,6 +10,20 @@
 
 namespace tokamak::server {
 namespace {
+
+/// Any number of 64 bits is a seed. Ours are not negative, so the highest bit goes; -1 stands for a
+/// seed that is drawn, as everywhere.
+void read_seed(FieldReader& reader, int64_t& out) {
+  const Json* value = reader.find("seed");
+  if (!value) return;
+  if (value->is_number_unsigned()) {
+    out = static_cast<int64_t>(value->get<uint64_t>() & INT64_MAX);
+    return;
+  }
+  int64_t seed = -1;
+  reader.integer("seed", seed);
+  out = seed == -1 ? -1 : seed & INT64_MAX;
+}
 
 void read_values(FieldReader& reader, runtime::SamplingParams& s) {
   reader.number("temperature", s.temperature);
@@ -20,10 +33,11 @@ void read_values(FieldReader& reader, runtime::SamplingParams& s) {
   reader.number("repetition_penalty", s.repetition_penalty);
   reader.number("presence_penalty", s.presence_penalty);
   reader.number("frequency_penalty", s.frequency_penalty);
-  reader.integer("seed", s.seed, -1, std::numeric_limits<int64_t>::max());
+  read_seed(reader, s.seed);
   reader.integer("min_tokens", s.min_tokens);
   reader.boolean("ignore_eos", s.ignore_eos);
   reader.texts("stop", s.stop);
+  if (const Json* stop = reader.find("stop"); stop && *stop == "") s.stop.clear();  // None.
   reader.integers("stop_token_ids", s.stop_token_ids);
   reader.boolean("include_stop_str_in_output", s.include_stop_str_in_output);
   reader.ids("allowed_token_ids", s.allowed_token_ids);

@@ -252,7 +252,9 @@ class TestServer {
     model.tokenizer = tokenizer;
     model.chat_template = text::ChatTemplate::parse(
                               "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}"
-                              "{% if add_generation_prompt %}[assistant]{% endif %}{{ extra }}")
+                              "{% if add_generation_prompt %}[assistant]{% endif %}"
+                              "{{ extra }}{{ reasoning_effort }}"
+                              "{% if fails %}{{ raise_exception('no') }}{% endif %}")
                               .value();
     model.defaults = setup_.defaults;
     model.default_max_tokens = setup_.default_max_tokens;

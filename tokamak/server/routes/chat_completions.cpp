@@ -19,6 +19,7 @@ Result<GenerationPlan> plan(Service& service,
   TKM_ASSIGN(Prompt prompt, chat_prompt(body, request, *model));
   GenerationPlan plan{model, {}, nullptr};
   plan.requests.push_back(executor_request(request, prompt, *model));
+  plan.names = request.length_names;
   prompt.ids = plan.requests.back().prompt;
   std::vector<Prompt> prompts;
   prompts.push_back(std::move(prompt));

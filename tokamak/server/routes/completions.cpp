@@ -67,7 +67,7 @@ Result<GenerationPlan> plan(Service& service,
   TKM_RETURN_IF_ERROR(check_model(request.model, *model));
   TKM_ASSIGN(std::vector<Prompt> prompts,
              read_prompts(body, request, *model, service.options.max_choices));
-  GenerationPlan plan{model, {}, nullptr};
+  GenerationPlan plan{model, {}, nullptr, request.length_names};
   for (Prompt& prompt : prompts) {
     plan.requests.push_back(executor_request(request, prompt, *model));
     prompt.ids = plan.requests.back().prompt;

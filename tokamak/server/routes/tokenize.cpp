@@ -18,11 +18,13 @@ Result<void> check_requested_model(const Json& body, const Model& model) {
 
 Result<std::vector<int32_t>> ids_of(const Json& body, const Model& model) {
   FieldReader reader(body);
-  if (body.contains("messages")) {
+  const Endpoint endpoint = body.contains("messages") ? Endpoint::kChat : Endpoint::kCompletions;
+  TKM_RETURN_IF_ERROR(check_fields(body, endpoint, /*strict=*/false));
+  if (endpoint == Endpoint::kChat) {
     OpenAiRequest request{.endpoint = Endpoint::kChat, .add_special_tokens = false};
     reader.boolean("add_special_tokens", request.add_special_tokens);
     TKM_RETURN_IF_ERROR(reader.status());
-    TKM_ASSIGN(Prompt prompt, chat_prompt(body, request, model));
+    TKM_ASSIGN(Prompt prompt, chat_prompt(body, request, model, ToolUse::kShown));
     return prompt.ids;
   }
   std::string text;
