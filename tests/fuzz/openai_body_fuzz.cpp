@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any bytes as the body of a request: JSON, the fields of completions and chat, KServe's tensors.
+// Any bytes as the body of a request: JSON, the fields of completions and chat, KServe's parameters
+// and tensors.
 // Nothing may crash, and what is read keeps the limits that it was read with.
 #include <cstdlib>
 
 #include "tokamak/executor/fake_session.h"
 #include "tokamak/server/chat_prompt.h"
 #include "tokamak/server/json_body.h"
+#include "tokamak/server/kserve_parameters.h"
 #include "tokamak/server/kserve_tensors.h"
 #include "tokamak/server/openai_request.h"
 
@@ -59,6 +61,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (body.ok()) {
     read_openai(*body, server::Endpoint::kCompletions, model);
     read_openai(*body, server::Endpoint::kChat, model);
+    server::KServeRequest request;
+    if (server::lift_parameters(*body).ok()) {
+      (void)server::read_parameters(*body, model, request).ok();
+    }
   }
   // A zero byte ends the JSON and begins the binary part.
   const size_t zero = text.find('\0');

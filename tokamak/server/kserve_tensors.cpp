@@ -158,6 +158,28 @@ Result<void> read_data(KServeTensor& tensor, const Datatype& datatype, const Jso
   return {};
 }
 
+/// The size of an input's binary data, if it has that. Other parameters would change what the input
+/// is.
+Result<std::optional<int64_t>> binary_size(const KServeTensor& tensor, const Json& input) {
+  std::optional<int64_t> size;
+  const Json* parameters = base::find(input, "parameters");
+  if (!parameters) return size;
+  if (!parameters->is_object()) return bad_input(tensor, "has parameters that are no object");
+  for (const auto& [name, value] : parameters->items()) {
+    if (name.starts_with("shared_memory_")) {
+      return base::unsupported(
+          fmt::format("{} is in shared memory, which is not read here", tensor.name),
+          "send its data with the request");
+    }
+    if (name != "binary_data_size") {
+      return base::unsupported(fmt::format(
+          "{} has the parameter '{}', which is not supported", tensor.name, name.substr(0, 80)));
+    }
+    TKM_ASSIGN(size, base::get_int(*parameters, name));
+  }
+  return size;
+}
+
 Result<KServeTensor> read_input(const Json& input, std::string_view& binary) {
   KServeTensor tensor;
   TKM_ASSIGN(tensor.name, base::get_string(input, "name"));
@@ -169,10 +191,9 @@ Result<KServeTensor> read_input(const Json& input, std::string_view& binary) {
     return base::unsupported(fmt::format(
         "{} has the datatype '{}', which is not read", tensor.name, tensor.datatype.substr(0, 40)));
   }
-  const Json* parameters = base::find(input, "parameters");
-  const Json* size = parameters ? base::find(*parameters, "binary_data_size") : nullptr;
+  TKM_ASSIGN(const std::optional<int64_t> size, binary_size(tensor, input));
   if (size) {
-    TKM_ASSIGN(const int64_t bytes, base::get_int(*parameters, "binary_data_size"));
+    const int64_t bytes = *size;
     if (bytes < 0 || static_cast<size_t>(bytes) > binary.size()) {
       return bad_input(
           tensor,

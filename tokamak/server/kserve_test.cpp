@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tokamak/server/kserve_parameters.h"
 #include "tokamak/server/kserve_tensors.h"
 #include "tokamak/server/test_server.h"
 
@@ -135,6 +136,141 @@ TEST(KServe, RefusesWhatItCannotInfer) {
   }
 }
 
+/// The answer's text, or the error's.
+std::string generated(const TestServer& test, const Json& parameters) {
+  Json body = {{"text_input", "hello"}, {"max_tokens", 6}, {"temperature", 0}};
+  body.update(parameters);
+  Json json = test.post("/v2/models/fake/generate", body).json();
+  return json.contains("error") ? json["error"] : json["text_output"];
+}
+
+TEST(KServe, HonoursEachParameterOrRefusesItByName) {
+  TestServer test;
+  const std::string whole = generated(test, Json::object());
+  ASSERT_EQ(whole, TestServer::expected("hello", 6));
+  for (const ParameterRule& rule : parameter_rules()) {
+    SCOPED_TRACE(rule.name);
+    const std::string name(rule.name);
+    if (name != "max_tokens") {
+      EXPECT_EQ(generated(test, {{name, nullptr}}), whole);
+    }
+    if (rule.use == Use::kNoEffect) {
+      EXPECT_FALSE(rule.reason.empty());
+      EXPECT_EQ(generated(test, {{name, 7}}), whole);
+      continue;
+    }
+    // No parameter takes an object, but the one that is an object of numbers.
+    const std::string error = generated(test, {{name, {{"x", "y"}}}});
+    EXPECT_NE(error.find(name), std::string::npos) << error;
+  }
+  for (const char* unknown : {"top_q", "input_lengths", "sampling_parameters"}) {
+    EXPECT_EQ(generated(test, {{unknown, 1}}),
+              fmt::format("'{}' is no parameter of this endpoint", unknown));
+    Json tensor = scalar(unknown, "INT32", 1);
+    auto answer = test.post("/v2/models/fake/infer", {{"inputs", {text_input({"a"}), tensor}}});
+    EXPECT_EQ(answer.status, 400) << answer.body;
+    auto prediction = test.post("/v1/models/fake:predict", {{"prompt", "a"}, {unknown, 1}});
+    EXPECT_EQ(prediction.json()["error"]["param"], unknown);
+  }
+}
+
+TEST(KServe, TakesWhatAsksForNothing) {
+  TestServer test;
+  const std::string whole = TestServer::expected("hello", 6);
+  const Json nothing[] = {
+      {{"bad_words", ""}, {"stop_words", ""}, {"embedding_bias_words", ""}},
+      {{"bad_words", {""}}, {"stop_words", {""}}, {"embedding_bias_words", {""}}},
+      {{"bad_words", Json::array({Json::array()})}, {"stop_words", Json::array({Json::array()})}},
+      {{"bad_words", Json::array()}, {"embedding_bias_weights", Json::array()}},
+      {{"beam_width", 1}, {"return_log_probs", false}, {"num_return_sequences", 1}},
+      {{"pad_id", 2}, {"length_penalty", 1.5}, {"early_stopping", false}},
+      {{"stop", false}, {"stream", false}, {"priority", 0}, {"timeout", 0}},
+      {{"end_id", -1}, {"max_tokens", Json::array({Json::array({6})})}},
+      {{"runtime_top_k", 1}, {"top_k", 1}, {"max_new_tokens", 6}}};
+  for (const Json& parameters : nothing)
+    EXPECT_EQ(generated(test, parameters), whole) << parameters;
+}
+
+TEST(KServe, EndsAtTheGivenEnd) {
+  TestServer test;
+  const std::string whole = TestServer::expected("hello", 6);
+  const int32_t third = whole[2] - ' ';
+  const std::string before = whole.substr(0, whole.find(whole[2]));
+  EXPECT_EQ(generated(test, {{"end_id", third}}), before);
+  EXPECT_EQ(generated(test, {{"parameters", {{"end_id", third}}}}), before);
+  EXPECT_EQ(generated(test, {{"stop_words", Json::array({Json::array({"", whole.substr(2, 1)})})}}),
+            before);
+  EXPECT_EQ(generated(test, {{"end_id", 96}}), "end_id is 96, must be between -1 and 95");
+}
+
+TEST(KServe, NamesParametersAsTheClientDoes) {
+  TestServer test;
+  const std::pair<Json, const char*> cases[] = {
+      {{{"runtime_top_k", -7}}, "runtime_top_k is -7, must be at least -1"},
+      {{{"random_seed", "x"}}, "'random_seed' must be an integer"},
+      {{{"stop_words", std::vector<std::string>(17, "a")}},
+       "stop_words has 17 texts, at most 16 are allowed"},
+      {{{"max_new_tokens", 5}}, "max_new_tokens and its other name contradict each other"},
+      {{{"beam_width", 4}}, "'beam_width' is not supported\nhint: there is no beam search"},
+      {{{"max_tokens", 600}},
+       "max_tokens is 600, and text_input has 5 tokens. This model's maximum context length is 512 "
+       "tokens.\nhint: set max_tokens to at most 507"}};
+  for (const auto& [parameters, error] : cases)
+    EXPECT_TRUE(generated(test, parameters).starts_with(error)) << generated(test, parameters);
+}
+
+TEST(KServe, GivesEachTextItsRowOfParameters) {
+  TestServer test;
+  auto rows = [](const char* name, const char* datatype, const Json& values) -> Json {
+    return {{"name", name}, {"datatype", datatype}, {"shape", {2, 1}}, {"data", values}};
+  };
+  Json texts = rows("text_input", "BYTES", {"hello", "you"});
+  auto answer = test.post("/v2/models/fake/infer",
+                          {{"inputs",
+                            {texts,
+                             rows("max_tokens", "INT32", {3, 5}),
+                             rows("bad_words", "BYTES", {"", ""}),
+                             scalar("temperature", "FP32", 0)}}});
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  EXPECT_EQ(answer.json()["outputs"][0]["data"],
+            Json({TestServer::expected("hello", 3), TestServer::expected("you", 5)}));
+  answer = test.post("/v2/models/fake/infer",
+                     {{"inputs", {texts, rows("max_tokens", "INT32", {3, -1})}}});
+  EXPECT_EQ(answer.json()["error"], "max_tokens is -1, must be between 1 and 9223372036854775807");
+}
+
+TEST(KServe, RefusesExtensionsByName) {
+  TestServer test;
+  auto error = [&](const Json& input, const Json& more = Json::object()) {
+    Json body = {{"inputs", Json::array({input})}};
+    body.update(more);
+    auto answer = test.post("/v2/models/fake/infer", body);
+    EXPECT_EQ(answer.status, 400) << answer.body;
+    return answer.json()["error"].get<std::string>();
+  };
+  Json shared = text_input({"a"});
+  shared.erase("data");
+  shared["parameters"] = {{"shared_memory_region", "r"}, {"shared_memory_byte_size", 64}};
+  EXPECT_EQ(error(shared),
+            "text_input is in shared memory, which is not read here\nhint: send its data with the "
+            "request");
+  Json input = text_input({"a"});
+  input["parameters"] = {{"classification", 2}};
+  EXPECT_EQ(error(input), "text_input has the parameter 'classification', which is not supported");
+  input.erase("parameters");
+  EXPECT_EQ(error(input, {{"model_version", "2"}}),
+            "'model_version' is no member of an inference request");
+  EXPECT_EQ(error(input, {{"parameters", {{"sequence_id", 3}}}}),
+            "'sequence_id' is not supported\nhint: requests do not depend on each other");
+  auto output = [](const Json& parameters) -> Json {
+    return {{"outputs", {{{"name", "text_output"}, {"parameters", parameters}}}}};
+  };
+  EXPECT_TRUE(
+      error(input, output({{"shared_memory_region", "r"}})).starts_with("outputs asks for"));
+  EXPECT_EQ(error(input, output({{"classification", 2}})),
+            "outputs has the parameter 'classification', which is not supported");
+}
+
 TEST(KServe, Generates) {
   TestServer test;
   const std::string expected = TestServer::expected("hello", 6);
@@ -172,6 +308,18 @@ TEST(KServe, Predicts) {
   Json several = {{"instances", {{{"prompt", "hello"}}, "you"}}, {"max_new_tokens", 7}};
   EXPECT_EQ(test.post(kPath, several).json()["predictions"],
             Json({expected, TestServer::expected("you", 7)}));
+  const Json own = {{"instances",
+                     {"hello",
+                      {{"prompt", "you"}, {"max_tokens", 3}},
+                      {{"prompt", "we"}, {"parameters", {{"max_tokens", 4}, {"end_id", -1}}}}}},
+                    {"parameters", {{"max_tokens", 7}, {"temperature", 0}}}};
+  EXPECT_EQ(test.post(kPath, own).json()["predictions"],
+            Json({expected, TestServer::expected("you", 3), TestServer::expected("we", 4)}));
+  auto unknown = test.post(kPath, {{"instances", {{{"prompt", "a"}, {"no_such", 1}}}}});
+  EXPECT_EQ(unknown.json()["error"]["message"],
+            "instances[0]: 'no_such' is no parameter of this endpoint");
+  EXPECT_EQ(test.post(kPath, {{"instances", {"a"}}, {"prompt", "a"}}).status, 400);
+  EXPECT_EQ(test.post(kPath, {{"prompt", Json::array()}}).status, 400);
   EXPECT_EQ(test.post(kPath, {{"instances", {3}}}).status, 400);
   EXPECT_EQ(test.post(kPath, Json::object()).status, 400);
   auto bad = test.post(kPath, {{"prompt", "a"}, {"temperature", -1}});

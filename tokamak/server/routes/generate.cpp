@@ -4,9 +4,8 @@
 #include "tokamak/server/field_reader.h"
 #include "tokamak/server/json_body.h"
 #include "tokamak/server/kserve_answer.h"
-#include "tokamak/server/kserve_request.h"
+#include "tokamak/server/kserve_parameters.h"
 #include "tokamak/server/routes/routes.h"
-#include "tokamak/server/sampling_fields.h"
 #include "tokamak/server/sse.h"
 
 namespace tokamak::server {
@@ -37,30 +36,12 @@ KServeShape shape(const std::string& id, const std::string& model, bool streamin
   return shape;
 }
 
-/// Moves the members of `parameters` up to those beside it.
-Result<void> flatten(Json& body) {
-  auto inner = body.find("parameters");
-  if (inner == body.end()) return {};
-  Json parameters = std::move(*inner);
-  body.erase("parameters");
-  if (parameters.is_null()) return {};
-  if (!parameters.is_object()) return wrong_type("parameters", "an object", parameters);
-  for (auto& [name, value] : parameters.items()) {
-    if (body.contains(name)) {
-      return base::invalid(fmt::format("'{}' stands in parameters and beside them", name));
-    }
-    body[name] = std::move(value);
-  }
-  return {};
-}
-
-Result<GenerationPlan> plan(Service& service,
-                            const HttpRequest& http,
+Result<GenerationPlan> plan(const HttpRequest& http,
                             const std::shared_ptr<const Model>& model,
                             bool streaming) {
   TKM_RETURN_IF_ERROR(check_model(http.model, *model));
   TKM_ASSIGN(Json body, parse_object(http.body));
-  TKM_RETURN_IF_ERROR(flatten(body));
+  TKM_RETURN_IF_ERROR(lift_parameters(body));
   FieldReader reader(body);
   std::string id, text;
   bool stream = streaming;
@@ -71,22 +52,18 @@ Result<GenerationPlan> plan(Service& service,
   TKM_RETURN_IF_ERROR(reader.status());
   if (stream && !streaming) return base::invalid("stream is true: use generate_stream");
   for (const char* name : {"text_input", "id", "stream"}) body.erase(name);
-  KServeRequest request;
-  request.texts = {text};
-  request.sampling = model->defaults;
-  request.cache_salt = cache_salt(http, "");
-  TKM_RETURN_IF_ERROR(read_parameters(body, service, *model, request));
-  GenerationPlan plan{model, {}, nullptr};
-  TKM_ASSIGN(plan.requests, executor_requests(request, service, *model));
+  KServeRequest request = new_request(http, *model);
+  request.text = std::move(text);
+  TKM_RETURN_IF_ERROR(read_parameters(body, *model, request));
+  GenerationPlan plan{model, {}, nullptr, request.length_names("text_input")};
+  TKM_ASSIGN(plan.requests, executor_requests({&request, 1}, *model));
   plan.writer = std::make_unique<KServeAnswer>(
-      std::vector<std::string>{request.with_prompt ? text : std::string()},
-      request.stream_interval,
-      shape(id, http.model, streaming));
+      shown_prompts({&request, 1}), request.stream_interval, shape(id, http.model, streaming));
   return plan;
 }
 
 void answer(Service& service, const ExchangePtr& exchange, bool streaming) {
-  auto planned = plan(service, exchange->request(), service.model(), streaming);
+  auto planned = plan(exchange->request(), service.model(), streaming);
   if (!planned.ok()) return respond_error(exchange, planned.error());
   server::generate(service, exchange, std::move(*planned));
 }

@@ -1,48 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // POST /v1/models/{model}:predict, KServe v1. {"prompt": …, parameters} is answered with {"output":
 // …}, or with the text as it comes if `streaming` is true; {"instances": [{"prompt": …}, …],
-// parameters} with {"predictions": […]}.
+// parameters} with {"predictions": […]}. Parameters stand beside these or in `parameters`; those of
+// an instance count for it before those of all.
 #include "tokamak/server/field_reader.h"
 #include "tokamak/server/json_body.h"
 #include "tokamak/server/kserve_answer.h"
-#include "tokamak/server/kserve_request.h"
+#include "tokamak/server/kserve_parameters.h"
 #include "tokamak/server/routes/routes.h"
-#include "tokamak/server/sampling_fields.h"
 
 namespace tokamak::server {
 namespace {
 
-Result<std::vector<std::string>> read_instances(const Json& instances) {
-  if (!instances.is_array()) return wrong_type("instances", "a list", instances);
-  if (instances.empty()) return base::invalid("instances is empty");
-  std::vector<std::string> texts;
-  for (size_t i = 0; i < instances.size(); ++i) {
-    const Json* text =
-        instances[i].is_string() ? &instances[i] : base::find(instances[i], "prompt");
-    if (!text || !text->is_string()) {
-      return base::invalid(fmt::format("instances[{}] has no prompt", i));
-    }
-    texts.push_back(text->get<std::string>());
-  }
-  return texts;
-}
-
-/// Takes the texts out of the body, so that the parameters are left.
-Result<std::vector<std::string>> take_texts(Json& body) {
-  Result<std::vector<std::string>> texts = base::invalid("'prompt' is missing");
-  if (const Json* instances = base::find(body, "instances")) {
-    texts = read_instances(*instances);
-  } else if (base::find(body, "prompt")) {
-    std::vector<std::string> read;
-    FieldReader reader(body);
-    reader.texts("prompt", read);
-    if (auto status = reader.status(); !status.ok()) return status.error();
-    if (read.empty()) return base::invalid("prompt is empty");
-    texts = std::move(read);
-  }
-  body.erase("instances");
-  body.erase("prompt");
-  return texts;
+/// Takes `name` out of an object.
+Json take(Json& object, std::string_view name) {
+  auto found = object.find(name);
+  if (found == object.end()) return nullptr;
+  Json value = std::move(*found);
+  object.erase(found);
+  return value;
 }
 
 Result<bool> take_streaming(Json& body) {
@@ -53,6 +29,49 @@ Result<bool> take_streaming(Json& body) {
   body.erase("streaming");
   body.erase("stream");
   return streaming;
+}
+
+/// An instance is a text, or an object with a prompt and parameters of its own.
+Result<KServeRequest> read_instance(Json instance,
+                                    size_t index,
+                                    const Model& model,
+                                    const KServeRequest& shared) {
+  KServeRequest request = shared;
+  Json prompt = instance.is_object() ? take(instance, "prompt") : std::move(instance);
+  if (!prompt.is_string()) return base::invalid(fmt::format("instances[{}] has no prompt", index));
+  request.text = prompt.get<std::string>();
+  if (!instance.is_object()) return request;
+  TKM_RETURN_IF_ERROR(lift_parameters(instance));
+  auto read = read_parameters(instance, model, request);
+  if (read.ok()) return request;
+  return Error{read.error().code,
+               fmt::format("instances[{}]: {}", index, read.error().message),
+               read.error().hint};
+}
+
+Result<std::vector<KServeRequest>> read_instances(Json instances,
+                                                  const Model& model,
+                                                  const KServeRequest& shared) {
+  if (!instances.is_array()) return wrong_type("instances", "a list", instances);
+  if (instances.empty()) return base::invalid("instances is empty");
+  std::vector<KServeRequest> requests;
+  for (size_t i = 0; i < instances.size(); ++i) {
+    TKM_ASSIGN(KServeRequest request, read_instance(std::move(instances[i]), i, model, shared));
+    requests.push_back(std::move(request));
+  }
+  return requests;
+}
+
+Result<std::vector<KServeRequest>> read_prompts(const Json& prompt, const KServeRequest& shared) {
+  std::vector<std::string> texts;
+  const Json body = {{"prompt", prompt}};
+  FieldReader reader(body);
+  reader.texts("prompt", texts);
+  TKM_RETURN_IF_ERROR(reader.status());
+  if (texts.empty()) return base::invalid("prompt is empty");
+  std::vector<KServeRequest> requests(texts.size(), shared);
+  for (size_t i = 0; i < texts.size(); ++i) requests[i].text = std::move(texts[i]);
+  return requests;
 }
 
 KServeShape shape(bool predictions, bool several, bool streaming) {
@@ -73,23 +92,28 @@ Result<GenerationPlan> plan(Service& service,
                             const std::shared_ptr<const Model>& model) {
   TKM_RETURN_IF_ERROR(check_model(http.model, *model));
   TKM_ASSIGN(Json body, parse_object(http.body));
-  const bool predictions = base::find(body, "instances") != nullptr;
-  const bool several = base::find(body, "prompt") && body["prompt"].is_array();
-  KServeRequest request;
-  request.sampling = model->defaults;
-  request.cache_salt = cache_salt(http, "");
-  TKM_ASSIGN(request.texts, take_texts(body));
+  TKM_RETURN_IF_ERROR(lift_parameters(body));
+  Json instances = take(body, "instances"), prompt = take(body, "prompt");
+  const bool predictions = !instances.is_null(), several = prompt.is_array();
+  if (!predictions && prompt.is_null()) return base::invalid("'prompt' is missing");
+  if (predictions && !prompt.is_null()) {
+    return base::invalid("prompt and instances exclude each other");
+  }
   TKM_ASSIGN(bool streaming, take_streaming(body));
   if (streaming && (predictions || several)) {
     return base::invalid("streaming takes one prompt, as a text");
   }
-  TKM_RETURN_IF_ERROR(read_parameters(body, service, *model, request));
-  GenerationPlan plan{model, {}, nullptr};
-  TKM_ASSIGN(plan.requests, executor_requests(request, service, *model));
+  TKM_RETURN_IF_ERROR(check_num_texts(predictions ? instances.size() : prompt.size(), service));
+  KServeRequest shared = new_request(http, *model);
+  TKM_RETURN_IF_ERROR(read_parameters(body, *model, shared));
+  TKM_ASSIGN(std::vector<KServeRequest> requests,
+             predictions ? read_instances(std::move(instances), *model, shared)
+                         : read_prompts(prompt, shared));
+  GenerationPlan plan{
+      model, {}, nullptr, requests.front().length_names(predictions ? "instances" : "prompt")};
+  TKM_ASSIGN(plan.requests, executor_requests(requests, *model));
   plan.writer = std::make_unique<KServeAnswer>(
-      request.with_prompt ? request.texts : std::vector<std::string>(request.texts.size()),
-      request.stream_interval,
-      shape(predictions, several, streaming));
+      shown_prompts(requests), shared.stream_interval, shape(predictions, several, streaming));
   return plan;
 }
 
