@@ -85,6 +85,12 @@ class OpenAi(unittest.TestCase):
                 model=server.name, messages=[{"role": "user", "content": "a"}],
                 response_format={"type": "json_object"})
         self.assertEqual(caught.exception.param, "response_format")
+        with self.assertRaises(openai.BadRequestError) as caught:
+            self.client.chat.completions.create(
+                model=server.name, messages=[{"role": "user", "content": "dog " * 2000}])
+        self.assertEqual((caught.exception.code, caught.exception.param), ("context_length_exceeded", "messages"))
+        # The words by which LiteLLM knows it.
+        self.assertIn("This model's maximum context length is", str(caught.exception))
         with self.assertRaises(openai.AuthenticationError):
             self.client.with_options(api_key="wrong").models.list()
 
@@ -128,6 +134,16 @@ class Triton(unittest.TestCase):
         self.assertEqual(self.client.get_server_metadata(headers=dict(self.headers))["name"], "tokamak")
         metadata = self.client.get_model_metadata(server.name, headers=dict(self.headers))
         self.assertEqual(metadata["outputs"][0]["name"], "text_output")
+
+    def test_configuration_statistics_and_index(self):
+        def ask(call, *arguments):
+            return call(*arguments, headers=dict(self.headers))
+        self.assertEqual(ask(self.client.get_model_config, server.name)["input"][0]["name"], "text_input")
+        self.infer(binary=True)
+        for name in (server.name, ""):
+            stats = ask(self.client.get_inference_statistics, name)["model_stats"][0]
+            self.assertGreater(stats["inference_stats"]["success"]["count"], 0)
+        self.assertEqual([model["name"] for model in ask(self.client.get_model_repository_index)], [server.name])
 
     def infer(self, binary):
         text = triton.InferInput("text_input", [2], "BYTES")

@@ -28,8 +28,47 @@ TEST(KServe, DescribesServerAndModel) {
     EXPECT_EQ(model["outputs"][0]["datatype"], "BYTES");
     EXPECT_EQ(test.get(std::string(path) + "/ready").status, 200);
   }
+  Json model = test.get("/v2/models/fake").json();
+  auto has = [&](const char* name, const char* datatype) {
+    return std::find(model["inputs"].begin(),
+                     model["inputs"].end(),
+                     Json({{"name", name}, {"datatype", datatype}, {"shape", {-1}}})) !=
+           model["inputs"].end();
+  };
+  EXPECT_TRUE(has("max_tokens", "INT32"));
+  EXPECT_TRUE(has("stop_words", "BYTES"));
+  EXPECT_FALSE(has("beam_width", "INT32")) << "it cannot be asked for";
   EXPECT_EQ(test.get("/v2/models/other").status, 404);
   EXPECT_EQ(test.get("/v2/models/other/ready").status, 404);
+}
+
+TEST(KServe, AnswersWhatTritonsClientsAsk) {
+  TestServer test;
+  ASSERT_EQ(test.post("/v2/models/fake/generate", {{"text_input", "a"}, {"max_tokens", 3}}).status,
+            200);
+  ASSERT_TRUE(test.becomes_idle());
+  for (const std::string path : {"/v2/models/fake", "/v2/models/fake/versions/1"}) {
+    Json config = test.get(path + "/config").json();
+    EXPECT_EQ(config["name"], "fake");
+    EXPECT_EQ(config["input"][0],
+              Json({{"name", "text_input"}, {"data_type", "TYPE_STRING"}, {"dims", {-1}}}));
+    Json stats = test.get(path + "/stats").json()["model_stats"][0];
+    EXPECT_EQ(stats["inference_count"], 1);
+    EXPECT_EQ(stats["inference_stats"]["success"]["count"], 1);
+    EXPECT_GT(stats["inference_stats"]["compute_infer"]["ns"].get<int64_t>(), 0);
+    EXPECT_EQ(stats["inference_stats"]["fail"]["count"], 0);
+  }
+  EXPECT_EQ(test.get("/v2/models/stats").json()["model_stats"][0]["name"], "fake");
+  const Json index = {{{"name", "fake"}, {"version", "1"}, {"state", "READY"}, {"reason", ""}},
+                      {{"name", "alias"}, {"version", "1"}, {"state", "READY"}, {"reason", ""}}};
+  EXPECT_EQ(test.ask("POST", "/v2/repository/index").json(), index);
+  EXPECT_EQ(test.post("/v2/repository/index", {{"ready", true}}).json(), index);
+  EXPECT_EQ(test.get("/v2/models/other/config").status, 404);
+  auto unknown = test.get("/v2/models/fake/trace/setting");
+  EXPECT_EQ(unknown.status, 404);
+  EXPECT_EQ(unknown.json()["error"], "path '/trace/setting' is none of model 'fake'");
+  EXPECT_EQ(test.get("/v2/models/fake/versions/2").json()["error"],
+            "path '/versions/2' is none of model 'fake'");
 }
 
 TEST(KServe, InfersFromJson) {

@@ -11,6 +11,7 @@
 #include <prometheus/text_serializer.h>
 
 #include "tokamak/base/fields.h"
+#include "tokamak/op/batch.h"
 #include "tokamak/server/metrics_aliases.h"
 #include "tokamak/server/model.h"
 
@@ -40,8 +41,19 @@ const Buckets kAnswers = {1, 2, 3, 4, 5, 10, 20, 50, 100};
 
 /// Created with the model's labels, so that nothing is published before there is a model.
 struct ModelMetrics {
-  ModelMetrics(prometheus::Registry& registry, const std::string& model_name)
-      : registry(registry), labels{{"model_name", model_name}, {"engine", "0"}} {}
+  ModelMetrics(prometheus::Registry& registry, const Model& model)
+      : registry(registry), labels{{"model_name", model.name()}, {"engine", "0"}} {
+    prometheus::Labels all = labels;
+    all["block_size"] = std::to_string(op::kPageTokens);
+    all["num_gpu_blocks"] = std::to_string(model.info().num_pages);
+    all["max_model_len"] = std::to_string(model.info().max_seq_len);
+    BuildGauge()
+        .Name("tokamak:cache_config_info")
+        .Help("Always 1; the labels say how large the KV cache and its pages are.")
+        .Register(registry)
+        .Add(all)
+        .Set(1);
+  }
 
   Histogram& histogram(const std::string& name, const std::string& help, const Buckets& buckets) {
     return BuildHistogram().Name(name).Help(help).Register(registry).Add(labels, buckets);
@@ -56,6 +68,12 @@ struct ModelMetrics {
     prometheus::Labels all = labels;
     all["finished_reason"] = std::string(base::enum_name(reason));
     return successes.Add(all);
+  }
+
+  Gauge& waiting_for(const std::string& reason) {
+    prometheus::Labels all = labels;
+    all["reason"] = reason;
+    return waiting_by_reason.Add(all);
   }
 
   prometheus::Registry& registry;
@@ -100,6 +118,12 @@ struct ModelMetrics {
                                                .Register(registry);
   Gauge& running = gauge("tokamak:num_requests_running", "Requests that hold KV pages.");
   Gauge& waiting = gauge("tokamak:num_requests_waiting", "Requests in the queue.");
+  /// Nobody waits for another reason than that pages or places in a step are taken.
+  prometheus::Family<Gauge>& waiting_by_reason =
+      BuildGauge()
+          .Name("tokamak:num_requests_waiting_by_reason")
+          .Help("Requests in the queue, by what they wait for.")
+          .Register(registry);
   Gauge& cache_usage =
       gauge("tokamak:kv_cache_usage_perc", "Share of the KV pages in use, from 0 to 1.");
   Gauge& pages_used = gauge("tokamak:kv_pages_used", "KV pages in use.");
@@ -157,7 +181,7 @@ Metrics::Metrics(bool aliases) : families_(std::make_unique<Families>()), aliase
 Metrics::~Metrics() = default;
 
 void Metrics::serve(const Model& model) {
-  families_->model = std::make_unique<ModelMetrics>(*families_->registry, model.name());
+  families_->model = std::make_unique<ModelMetrics>(*families_->registry, model);
 }
 
 void Metrics::connected() {
@@ -210,12 +234,20 @@ void Metrics::inter_token(std::chrono::nanoseconds since, int64_t count) {
   for (int64_t i = 0; i < count; ++i) families_->model->inter_token.Observe(seconds(since / count));
 }
 
+Metrics::Totals Metrics::totals() const {
+  if (!families_->model) return {};
+  const ModelMetrics& m = *families_->model;
+  return {m.request_seconds.Value(), m.queue_seconds.Value(), m.inference_seconds.Value()};
+}
+
 std::string Metrics::text(const executor::ExecutorStats* stats) const {
   if (stats && families_->model) {
     std::lock_guard lock(families_->mutex);
     ModelMetrics& m = *families_->model;
     m.running.Set(static_cast<double>(stats->running));
     m.waiting.Set(static_cast<double>(stats->waiting));
+    m.waiting_for("capacity").Set(static_cast<double>(stats->waiting));
+    m.waiting_for("deferred").Set(0);
     m.pages_used.Set(static_cast<double>(stats->pages_used));
     m.pages_cached.Set(static_cast<double>(stats->pages_cached));
     m.pages_total.Set(static_cast<double>(stats->pages_total));

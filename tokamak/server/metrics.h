@@ -36,6 +36,12 @@ class Metrics {
   /// `count` tokens of one answer came `since` after those before them.
   void inter_token(std::chrono::nanoseconds since, int64_t count);
 
+  /// Sums over the answers that have ended.
+  struct Totals {
+    double request_seconds = 0, queue_seconds = 0, inference_seconds = 0;
+  };
+  Totals totals() const;
+
   /// The exposition. `stats` is null while the model loads.
   std::string text(const executor::ExecutorStats* stats) const;
 

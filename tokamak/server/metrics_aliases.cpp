@@ -41,6 +41,8 @@ constexpr Alias kAliases[] = {
     {"tokamak:num_preemptions_total", "vllm:num_preemptions_total"},
     {"tokamak:num_requests_running", "vllm:num_requests_running"},
     {"tokamak:num_requests_waiting", "vllm:num_requests_waiting"},
+    {"tokamak:num_requests_waiting_by_reason", "vllm:num_requests_waiting_by_reason"},
+    {"tokamak:cache_config_info", "vllm:cache_config_info"},
     {"tokamak:kv_cache_usage_perc", "vllm:kv_cache_usage_perc"},
     {"tokamak:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"},
     {"tokamak:request_seconds_total", "nv_inference_request_duration_us", Labels::kTriton, 1e6},

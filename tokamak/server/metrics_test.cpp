@@ -51,6 +51,17 @@ TEST(Metrics, CountWhatTheClientSaw) {
   EXPECT_EQ(value_of(text, "nv_inference_request_failure{model=\"fake\",version=\"1\"}"), 0);
   EXPECT_EQ(value_of(text, "tokamak:http_requests_total{route=\"/v1/completions\",status=\"200\"}"),
             5);
+  EXPECT_EQ(value_of(text,
+                     "vllm:cache_config_info{block_size=\"64\",engine=\"0\",max_model_len=\"512\","
+                     "model_name=\"fake\",num_gpu_blocks=\"64\"}"),
+            1);
+  for (const char* reason : {"capacity", "deferred"}) {
+    EXPECT_EQ(value_of(text,
+                       fmt::format("vllm:num_requests_waiting_by_reason{{engine=\"0\",model_name="
+                                   "\"fake\",reason=\"{}\"}}",
+                                   reason)),
+              0);
+  }
   EXPECT_NE(text.find("tokamak:time_to_first_token_seconds_bucket{engine=\"0\",model_name=\"fake\","
                       "le=\"0.001\"}"),
             std::string::npos);

@@ -16,6 +16,8 @@ void health(Service& service, const ExchangePtr& exchange);
 void ping(Service& service, const ExchangePtr& exchange);
 // version.cpp
 void version(Service& service, const ExchangePtr& exchange);
+// load.cpp
+void load(Service& service, const ExchangePtr& exchange);
 // metrics.cpp
 void metrics(Service& service, const ExchangePtr& exchange);
 // models.cpp
@@ -28,6 +30,7 @@ void chat_completions(Service& service, const ExchangePtr& exchange);
 // tokenize.cpp
 void tokenize(Service& service, const ExchangePtr& exchange);
 void detokenize(Service& service, const ExchangePtr& exchange);
+void tokenizer_info(Service& service, const ExchangePtr& exchange);
 // predict.cpp
 void predict(Service& service, const ExchangePtr& exchange);
 // kserve.cpp
@@ -36,6 +39,9 @@ void kserve_live(Service& service, const ExchangePtr& exchange);
 void kserve_ready(Service& service, const ExchangePtr& exchange);
 void kserve_model(Service& service, const ExchangePtr& exchange);
 void kserve_model_ready(Service& service, const ExchangePtr& exchange);
+void kserve_model_config(Service& service, const ExchangePtr& exchange);
+void kserve_model_stats(Service& service, const ExchangePtr& exchange);
+void kserve_repository_index(Service& service, const ExchangePtr& exchange);
 // infer.cpp
 void kserve_infer(Service& service, const ExchangePtr& exchange);
 // generate.cpp
@@ -45,7 +51,8 @@ void kserve_generate_stream(Service& service, const ExchangePtr& exchange);
 /// Answers with what went wrong, in the shape of the request's path.
 void respond_error(const ExchangePtr& exchange, const Fault& fault);
 void respond_error(const ExchangePtr& exchange, const Error& error);
-/// Errors: not_found.
+/// Errors: not_found. `name` may come from a path: what stands behind a served model's name there
+/// is said to be no path.
 Result<void> check_model(std::string_view name, const Model& model);
 
 }  // namespace tokamak::server

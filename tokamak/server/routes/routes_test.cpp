@@ -79,6 +79,18 @@ TEST(Routes, TurnTextIntoTokensAndBack) {
   EXPECT_EQ(test.post("/tokenize", Json::object()).status, 400);
 }
 
+TEST(Routes, TellWhatClientsAdaptTo) {
+  TestServer test;
+  EXPECT_EQ(test.get("/load").json(), Json({{"server_load", 0}}));
+  Json info = test.get("/tokenizer_info").json();
+  EXPECT_EQ(info["vocab_size"], kVocab);
+  EXPECT_EQ(info["model_max_length"], 512);
+  EXPECT_EQ(info["bos_token"], nullptr);
+  EXPECT_TRUE(info["chat_template"].get<std::string>().starts_with("{% for m in messages %}"));
+  Json completion = test.post("/v1/completions", {{"prompt", "a"}}).json();
+  EXPECT_EQ(completion["system_fingerprint"], "fp_unknown");
+}
+
 TEST(Routes, RefuseWithTheRightStatus) {
   TestServer test;
   EXPECT_EQ(error_code(test.get("/nothing")), "unknown_path");

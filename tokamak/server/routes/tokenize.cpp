@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// POST /tokenize {"prompt"} or {"messages"}, POST /detokenize {"tokens"}: as vLLM has them.
+// POST /tokenize {"prompt"} or {"messages"}, POST /detokenize {"tokens"}, GET /tokenizer_info: as
+// vLLM has them.
 #include "tokamak/server/chat_prompt.h"
 #include "tokamak/server/field_reader.h"
 #include "tokamak/server/json_body.h"
@@ -80,7 +81,30 @@ void answer(const ExchangePtr& exchange, Result<Json> result) {
   exchange->respond(json_response(*result));
 }
 
+/// What a client needs to render chats and count tokens itself.
+Result<Json> info_of(const Model& model) {
+  if (!model.tokenizer) {
+    return base::unsupported(fmt::format("'{}' has no tokenizer", model.name()));
+  }
+  Json out = model.template_variables;
+  out["vocab_size"] = model.tokenizer->vocab_size();
+  out["model_max_length"] = model.info().max_seq_len;
+  for (const char* token : {"bos_token", "eos_token", "pad_token"}) {
+    if (!out.contains(token)) out[token] = nullptr;
+  }
+  if (model.chat_template) {
+    out["chat_template"] = model.chat_template->source();
+  } else {
+    out["chat_template"] = nullptr;
+  }
+  return out;
+}
+
 }  // namespace
+
+void tokenizer_info(Service& service, const ExchangePtr& exchange) {
+  answer(exchange, info_of(*service.model()));
+}
 
 void tokenize(Service& service, const ExchangePtr& exchange) {
   answer(exchange, tokens_of(exchange->request(), *service.model()));
