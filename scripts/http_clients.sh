@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Drives `tokamak serve models/storyteller` with the clients that people use (tests/http/clients_test.py) and its page with
-# headless Chromium (tests/http/page_test.py, screenshot in build/page.png), from a virtual environment in build/http_venv that is
+# Drives `tokamak serve models/storyteller` with the clients that people use (tests/http/clients_test.py), with what its own
+# description of the API allows (tests/http/schema_test.py), and its page with headless Chromium (tests/http/page_test.py, screenshot in build/page.png), from a virtual environment in build/http_venv that is
 # made on first use. Exits 77, which CTest counts as skipped, if that cannot be made; without Chromium (Debian's package chromium)
 # the page alone is skipped, and that is said in the form in which GoogleTest says it, which run_tests.sh collects.
 #   scripts/http_clients.sh PROGRAM
@@ -22,6 +22,7 @@ if ! cmp -s $requirements $venv/made_from; then
 fi
 
 $venv/bin/python tests/http/clients_test.py "$program" $model
+$venv/bin/python tests/http/schema_test.py "$program" $model
 
 chromium=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
 if [ -n "$chromium" ]; then

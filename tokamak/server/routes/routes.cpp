@@ -11,6 +11,7 @@ constexpr Route kRoutes[] = {
     {"GET", "/health", Access::kPublic, Body::kNone, false, false, health},
     {"GET", "/ping", Access::kPublic, Body::kNone, false, false, ping},
     {"GET", "/version", Access::kKey, Body::kNone, false, false, version},
+    {"GET", "/openapi.json", Access::kKey, Body::kNone, false, false, openapi},
     {"GET", "/metrics", Access::kKey, Body::kNone, false, false, metrics},
     {"GET", "/load", Access::kKey, Body::kNone, true, false, load},
 

@@ -18,6 +18,8 @@ void ping(Service& service, const ExchangePtr& exchange);
 void version(Service& service, const ExchangePtr& exchange);
 // load.cpp
 void load(Service& service, const ExchangePtr& exchange);
+// openapi.cpp
+void openapi(Service& service, const ExchangePtr& exchange);
 // metrics.cpp
 void metrics(Service& service, const ExchangePtr& exchange);
 // models.cpp
