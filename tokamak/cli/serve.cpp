@@ -6,8 +6,10 @@
 #include <thread>
 
 #include "tokamak/api/llm.h"
+#include "tokamak/base/hash.h"
 #include "tokamak/cli/command.h"
 #include "tokamak/server/auth.h"
+#include "tokamak/server/model_defaults.h"
 #include "tokamak/server/server.h"
 
 namespace tokamak::cli {
@@ -21,6 +23,7 @@ struct ServeFlags {
   std::vector<std::string> names;
   std::string key_file;
   std::string metrics_compat = "all";
+  std::string default_settings;
   double drain_timeout_seconds = 30;
 };
 
@@ -43,6 +46,18 @@ Result<void> read_keys(ServeFlags& flags) {
   return {};
 }
 
+/// Equal for the same weights, built alike for the same kind of device by the same version.
+std::string fingerprint_of(const engine::Manifest& manifest) {
+  const std::string what = fmt::format("{} {} {} {} {} {}",
+                                       TOKAMAK_VERSION,
+                                       manifest.family,
+                                       static_cast<int>(manifest.dtype),
+                                       manifest.target,
+                                       manifest.fingerprint,
+                                       manifest.checkpoint_fingerprint);
+  return "fp_" + base::hash_text(what).hex().substr(0, 12);
+}
+
 server::Model served_model(const std::shared_ptr<api::Llm>& llm, std::vector<std::string> names) {
   server::Model model;
   model.names = std::move(names);
@@ -55,6 +70,7 @@ server::Model served_model(const std::shared_ptr<api::Llm>& llm, std::vector<std
   model.defaults = llm->sampling_defaults();
   model.default_max_tokens = llm->default_max_tokens();
   model.target = llm->manifest().target;
+  model.fingerprint = fingerprint_of(llm->manifest());
   return model;
 }
 
@@ -78,6 +94,13 @@ Result<int> run_serve(ServeFlags flags) {
   print(fmt::format("listening on {}, loading {}\n", server->url(), flags.model.model));
   TKM_ASSIGN(std::shared_ptr<api::Llm> llm, api::Llm::open(flags.model.model, options));
   server::Model model = served_model(llm, flags.names);
+  if (!flags.default_settings.empty()) {
+    auto read = server::override_defaults(flags.default_settings, model);
+    if (!read.ok()) {
+      const Error& error = read.error();
+      return Error{error.code, "--override-generation-config: " + error.message, error.hint};
+    }
+  }
   const std::string name = model.name();
   server->serve(std::move(model));
   loading = false;
@@ -196,6 +219,11 @@ void add_serve(CLI::App& app) {
   verb->add_option("--served-model-name",
                    flags->names,
                    "What clients call the model (may be repeated); default: the folder's name");
+  verb->add_option(
+      "--override-generation-config",
+      flags->default_settings,
+      "JSON object of sampling settings (temperature, top_p, max_new_tokens, ...) that "
+      "count where a request says nothing, over those of the model's own file");
   add_server_options(*verb, flags->server);
   verb->add_option("--api-key",
                    flags->server.api_keys,
