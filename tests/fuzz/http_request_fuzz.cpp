@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any bytes as HTTP: parser and router in process, whole and split at a place that the first byte
-// names. Both ways must agree; an error is a 4xx.
+// Any bytes as HTTP, and as a packed body: parser and router in process, whole and split at a place
+// that the first byte names. Both ways must agree; an error is a 4xx.
 #include <cstdlib>
 
+#include "tokamak/server/http/gzip.h"
 #include "tokamak/server/http/request_parser.h"
 #include "tokamak/server/router.h"
 
@@ -57,6 +58,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (whole.status == split.status && !(whole == split)) std::abort();
   if (whole.body.size() > 4096) std::abort();
   // Without a model, 503 is the server's own; 501 says that it does not know a transfer coding.
+  auto unpacked = server::gunzip(bytes, 4096);
+  if (unpacked.ok() && unpacked->size() > 4096) std::abort();
   if (whole.status >= 500 && whole.status != 503 && whole.status != 501) std::abort();
   return 0;
 }

@@ -139,6 +139,16 @@ void add_server_options(CLI::App& verb, server::ServerOptions& o) {
       ->capture_default_str();
   verb.add_option("--tls-certificate", o.tls_certificate, "PEM file: serve https (with --tls-key)");
   verb.add_option("--tls-key", o.tls_key, "PEM file with the certificate's private key");
+  verb.add_option("--cors-origin",
+                  o.cors_origins,
+                  "Origin whose pages may use the server, as https://chat.example.com, or * for "
+                  "all (may be repeated); those of this machine always may");
+  verb.add_option("--allowed-host",
+                  o.allowed_hosts,
+                  "Name by which a proxy asks a server on a loopback address without keys, or * "
+                  "(may be repeated)");
+  verb.add_option("--root-path", o.root_path, "Prefix that a proxy leaves in paths, as /llm");
+  verb.add_flag("--log-requests", o.log_requests, "A line of JSON on stderr for each request");
   verb.option_defaults()->group("Limits and timeouts");
   verb.add_option("--max-connections", o.max_connections, "Open connections; more are closed")
       ->capture_default_str();

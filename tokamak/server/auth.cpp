@@ -35,7 +35,8 @@ std::optional<std::string_view> key_in(const HttpRequest& request) {
   if (auto value = request.header("authorization"); value && begins_with_bearer(*value)) {
     return trimmed(value->substr(kBearer.size()));
   }
-  return request.header("x-api-key");
+  if (auto key = request.header("x-api-key")) return key;
+  return request.header("api-key");
 }
 
 }  // namespace

@@ -20,8 +20,9 @@ class Auth {
   explicit Auth(const std::vector<std::string>& keys);
   /// False: every request is let in.
   bool needed() const { return !digests_.empty(); }
-  /// The index of the key that the request carries (`Authorization: Bearer KEY` or `X-Api-Key:
-  /// KEY`); nothing if it carries none of ours. Compares digests, all of them, each in full.
+  /// The index of the key that the request carries (`Authorization: Bearer KEY`, `X-Api-Key:
+  /// KEY` or Azure's `Api-Key: KEY`); nothing if it carries none of ours. Compares digests, all of
+  /// them, each in full.
   std::optional<int> key_of(const HttpRequest& request) const;
 
  private:

@@ -22,6 +22,7 @@ TEST(Auth, KnowsEachOfItsKeys) {
   EXPECT_EQ(auth.key_of(with_header("Authorization", "Bearer first")), 0);
   EXPECT_EQ(auth.key_of(with_header("authorization", "bearer  second ")), 1);
   EXPECT_EQ(auth.key_of(with_header("X-Api-Key", "second")), 1);
+  EXPECT_EQ(auth.key_of(with_header("api-key", "second")), 1);
   for (const char* wrong : {"",
                             "Bearer",
                             "Bearer ",

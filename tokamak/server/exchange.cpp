@@ -17,7 +17,8 @@ bool same_text(std::string_view a, std::string_view b) {
       a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
 }
 
-std::optional<std::string_view> HttpRequest::header(std::string_view name) const {
+std::optional<std::string_view> find_header(const std::vector<Header>& headers,
+                                            std::string_view name) {
   for (const Header& header : headers) {
     if (same_text(header.name, name)) return header.value;
   }

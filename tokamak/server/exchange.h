@@ -20,18 +20,24 @@ struct Header {
 /// Whether two texts are the same but for the case of ASCII letters, as names of headers are.
 bool same_text(std::string_view a, std::string_view b);
 
+/// The first header of this name, whatever its case.
+std::optional<std::string_view> find_header(const std::vector<Header>& headers,
+                                            std::string_view name);
+
 struct HttpRequest {
   std::string method;
-  std::string path;   ///< Percent-decoded, without the query.
+  std::string path;  ///< Percent-decoded, without the query; of a handler's, as the routes have it.
   std::string query;  ///< As sent, without the question mark.
   std::string host;   ///< Whom it is for, in lower case, without a port; empty if it does not say.
   std::vector<Header> headers;
   std::string body;
-  std::string model;  ///< What stands for {model} in the route's path.
+  std::string id;     ///< Of the client's X-Request-Id if that is one, else made up.
+  std::string model;  ///< What stands for {model} in the route's path, or that of a deployment.
   int key = -1;       ///< Which of the server's API keys was given.
 
-  /// The first header of this name, whatever its case.
-  std::optional<std::string_view> header(std::string_view name) const;
+  std::optional<std::string_view> header(std::string_view name) const {
+    return find_header(headers, name);
+  }
 };
 
 struct HttpResponse {

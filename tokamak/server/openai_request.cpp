@@ -2,28 +2,21 @@
 #include "tokamak/server/openai_request.h"
 
 #include <limits>
-#include <random>
+
+#include "tokamak/server/request_id.h"
 
 namespace tokamak::server {
 namespace {
 
 constexpr int64_t kDefaultMaxTokens = 16;  // OpenAI's, of completions.
-constexpr size_t kMaxRequestId = 128;
 constexpr size_t kMaxCacheSalt = 1024;
 
-std::string random_id() {
-  static thread_local std::mt19937_64 random(std::random_device{}());
-  return fmt::format("{:016x}{:016x}", random(), random());
-}
-
-/// It comes back in a header, so it is plain ASCII without spaces.
+/// That of the request, unless its body names another. It comes back in a header.
 Result<std::string> read_request_id(FieldReader& reader, const HttpRequest& http) {
-  std::string id(http.header("x-request-id").value_or(""));
+  std::string id = http.id;
   reader.text("request_id", id);
-  if (id.empty()) return random_id();
-  bool plain = id.size() <= kMaxRequestId;
-  for (char c : id) plain = plain && c > ' ' && c < 0x7f && c != '"' && c != '\\';
-  if (plain) return id;
+  if (id.empty()) id = random_request_id();
+  if (is_request_id(id)) return id;
   return base::invalid(fmt::format(
       "request_id must be 1 to {} visible ASCII characters without quotes", kMaxRequestId));
 }
@@ -120,6 +113,7 @@ Result<OpenAiRequest> read_openai_request(const Json& body,
   request.add_special_tokens = endpoint == Endpoint::kCompletions;
   FieldReader reader(body);
   reader.text("model", request.model);
+  if (!http.model.empty()) request.model = http.model;
   TKM_RETURN_IF_ERROR(reader.status());
   TKM_ASSIGN(request.request_id, read_request_id(reader, http));
   request.id = (endpoint == Endpoint::kChat ? "chatcmpl-" : "cmpl-") + request.request_id;

@@ -3,6 +3,8 @@
 
 #include <limits>
 
+#include "tokamak/server/origins.h"
+
 namespace tokamak::server {
 namespace {
 
@@ -24,6 +26,12 @@ Result<void> validate_key(const std::string& key, size_t index) {
   return {};
 }
 
+Result<void> validate_root(std::string_view root) {
+  if (root.empty() || (root.starts_with('/') && !root.ends_with('/'))) return {};
+  return base::invalid(
+      fmt::format("root_path is '{}', must begin with a slash and not end with one", root));
+}
+
 }  // namespace
 
 int64_t ServerOptions::body_budget_bytes() const {
@@ -31,6 +39,10 @@ int64_t ServerOptions::body_budget_bytes() const {
 }
 
 Result<void> ServerOptions::validate() const {
+  if (host.empty()) {
+    return base::invalid("host is empty, must be an address or a name",
+                         "leave --host out to be reached from this machine alone");
+  }
   TKM_RETURN_IF_ERROR(in_range<int64_t>("port", port, 0, 65535));
   TKM_RETURN_IF_ERROR(in_range<int64_t>("http_threads", http_threads, 1, 256));
   TKM_RETURN_IF_ERROR(in_range<int64_t>("request_threads", request_threads, 1, 256));
@@ -52,6 +64,8 @@ Result<void> ServerOptions::validate() const {
   for (auto [name, seconds] : timeouts) {
     TKM_RETURN_IF_ERROR(in_range(name, seconds, 0.01, 86'400.0));
   }
+  TKM_RETURN_IF_ERROR(validate_root(root_path));
+  for (const std::string& origin : cors_origins) TKM_RETURN_IF_ERROR(Origins::validate(origin));
   for (size_t i = 0; i < api_keys.size(); ++i) TKM_RETURN_IF_ERROR(validate_key(api_keys[i], i));
   if (tls_certificate.empty() != tls_key.empty()) {
     return base::invalid("tls_certificate and tls_key belong together, only one is given");

@@ -18,6 +18,12 @@ struct ServerOptions {
 
   std::vector<std::string> api_keys;  ///< Any of them opens every path; none: no key is asked for.
   std::string tls_certificate, tls_key;  ///< PEM files, both or none.
+  std::vector<std::string>
+      cors_origins;  ///< Whose pages may use the server, besides this machine's;
+                     ///< "*": everybody's.
+  std::vector<std::string> allowed_hosts;  ///< Names that this machine has, for a loopback address
+                                           ///< without keys; "*": all.
+  std::string root_path;                   ///< Of a proxy that leaves it in paths: "/llm".
 
   int64_t max_connections = 10'000;     ///< More are closed at once. >= 1
   int64_t max_header_bytes = 16 << 10;  ///< Of request line and headers. [1024, 1 MiB]
@@ -33,6 +39,7 @@ struct ServerOptions {
   double idle_timeout_seconds = 75;     ///< Between two requests. > 0
   double write_timeout_seconds = 60;    ///< Without any progress of a write. > 0
   bool strict_fields = false;           ///< Refuse unknown fields instead of counting them.
+  bool log_requests = false;            ///< A line of JSON on stderr for each request.
   bool metrics_aliases = true;          ///< Also publish metrics under the names of vLLM, Triton.
 
   static constexpr auto kFields =
@@ -42,6 +49,7 @@ struct ServerOptions {
                  Field{"request_threads", &ServerOptions::request_threads},
                  Field{"tls_certificate", &ServerOptions::tls_certificate},
                  Field{"tls_key", &ServerOptions::tls_key},
+                 Field{"root_path", &ServerOptions::root_path},
                  Field{"max_connections", &ServerOptions::max_connections},
                  Field{"max_header_bytes", &ServerOptions::max_header_bytes},
                  Field{"max_body_bytes", &ServerOptions::max_body_bytes},
@@ -54,6 +62,7 @@ struct ServerOptions {
                  Field{"idle_timeout_seconds", &ServerOptions::idle_timeout_seconds},
                  Field{"write_timeout_seconds", &ServerOptions::write_timeout_seconds},
                  Field{"strict_fields", &ServerOptions::strict_fields},
+                 Field{"log_requests", &ServerOptions::log_requests},
                  Field{"metrics_aliases", &ServerOptions::metrics_aliases}};
 
   /// max_body_bytes_total, or what it stands for if it is 0.

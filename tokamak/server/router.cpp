@@ -5,6 +5,9 @@
 
 #include "tokamak/base/log.h"
 #include "tokamak/server/errors.h"
+#include "tokamak/server/http/gzip.h"
+#include "tokamak/server/paths.h"
+#include "tokamak/server/routes/routes.h"
 
 namespace tokamak::server {
 namespace {
@@ -40,7 +43,7 @@ std::string allowed_methods(std::string_view pattern) {
     allowed += (allowed.empty() ? "" : ", ") + std::string(route.method);
     if (route.method == "GET") allowed += ", HEAD";
   }
-  return allowed;
+  return allowed.empty() ? allowed : allowed + ", OPTIONS";
 }
 
 Fault unauthorized() {
@@ -63,10 +66,33 @@ std::string media_type(std::string_view value) {
   return type;
 }
 
+Fault body_too_large(std::string message) {
+  return {413, std::move(message), "invalid_request_error", {}, "body_too_large", {}};
+}
+
+bool is_gzip(std::string_view encoding) {
+  return same_text(encoding, "gzip") || same_text(encoding, "x-gzip");
+}
+
+/// Nothing if the body is now as the handler wants it.
+std::optional<Fault> unpack(const Service& service, Exchange& exchange) {
+  auto encoding = exchange.request().header("content-encoding");
+  if (!encoding || !is_gzip(*encoding)) return {};
+  auto body = gunzip(exchange.request().body, service.options.max_body_bytes);
+  if (!body.ok()) {
+    Fault fault = fault_of(body.error());
+    if (body.error().code == ErrorCode::kOverloaded) fault = body_too_large(body.error().message);
+    return fault;
+  }
+  if (exchange.replace_body(std::move(*body))) return {};
+  return unavailable("there is no room for this body when it is unpacked");
+}
+
 std::optional<Fault> check_media(const HttpRequest& head, Body body) {
   Fault fault{415, "", "invalid_request_error", {}, "unsupported_media_type", {}};
-  if (auto encoding = head.header("content-encoding"); encoding && *encoding != "identity") {
-    fault.message = "Content-Encoding is not supported, send the body as it is";
+  auto encoding = head.header("content-encoding");
+  if (encoding && !same_text(*encoding, "identity") && !is_gzip(*encoding)) {
+    fault.message = "Content-Encoding is not supported, gzip is";
     return fault;
   }
   auto value = head.header("content-type");
@@ -89,28 +115,55 @@ std::optional<Fault> check_state(const Service& service, const Route& route) {
 std::optional<Fault> check_length(const Service& service, std::optional<uint64_t> length) {
   const auto limit = static_cast<uint64_t>(service.options.max_body_bytes);
   if (!length || *length <= limit) return {};
-  return Fault{413,
-               fmt::format("body has {} bytes, the limit is {}", *length, limit),
-               "invalid_request_error",
-               {},
-               "body_too_large",
-               {}};
+  return body_too_large(fmt::format("body has {} bytes, the limit is {}", *length, limit));
 }
 
-int hex_value(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
+Fault foreign(std::string message) {
+  Fault fault{403, std::move(message), "permission_error", {}, "foreign_request", {}};
+  return fault;
 }
+
+/// GET of a path without /v1 is that of the path with it, if there is one.
+std::string_view find_pattern(std::string& path) {
+  std::string_view pattern = best_pattern(path);
+  if (!pattern.empty()) return pattern;
+  auto versioned = with_version(path);
+  if (!versioned) return {};
+  pattern = best_pattern(*versioned);
+  if (!pattern.empty()) path = std::move(*versioned);
+  return pattern;
+}
+
+/// OPTIONS: what the path takes, and what a page that asks may send.
+void tell_options(Service& service, const std::shared_ptr<Exchange>& exchange) {
+  HttpResponse response;
+  response.status = 204;
+  if (is_preflight(exchange->request())) {
+    response.headers = service.origins.preflight_headers(exchange->request());
+  } else {
+    const std::string allowed = allowed_methods(best_pattern(exchange->request().path));
+    response.headers = {{"Allow", allowed}};
+  }
+  exchange->respond(std::move(response));
+}
+
+constexpr Route kOptions = {
+    "OPTIONS", "", Access::kPublic, Body::kNone, false, false, tell_options};
 
 }  // namespace
 
 std::variant<Match, HttpResponse> admit(const Service& service,
                                         const HttpRequest& head,
                                         std::optional<uint64_t> content_length) {
-  const Wire wire = wire_of(head.path);
-  const std::string_view pattern = best_pattern(head.path);
+  RoutePath path = route_path(head.path, service.options.root_path);
+  const std::string_view pattern = find_pattern(path.path);
+  const Wire wire = wire_of(path.path);
+  if (service.on_loopback && !service.auth.needed()) {
+    if (auto why = service.origins.objection(head)) return error_response(wire, foreign(*why));
+  }
+  if (is_preflight(head) || (head.method == "OPTIONS" && !pattern.empty())) {
+    return Match{&kOptions, std::move(path.path), {}, -1};
+  }
   const std::string_view method = head.method == "HEAD" ? "GET" : std::string_view(head.method);
   const Route* route = nullptr;
   bool is_public = !pattern.empty();
@@ -119,7 +172,7 @@ std::variant<Match, HttpResponse> admit(const Service& service,
     if (candidate.method == method) route = &candidate;
     is_public = is_public && candidate.access == Access::kPublic;
   }
-  Match match{route, {}, -1};
+  Match match{route, std::move(path.path), std::move(path.model), -1};
   if (service.auth.needed() && !is_public) {
     auto key = service.auth.key_of(head);
     if (!key) return error_response(wire, unauthorized());
@@ -141,45 +194,32 @@ std::variant<Match, HttpResponse> admit(const Service& service,
   if (auto fault = check_state(service, *route)) return error_response(wire, *fault);
   if (auto fault = check_media(head, route->body)) return error_response(wire, *fault);
   if (auto fault = check_length(service, content_length)) return error_response(wire, *fault);
-  match.model = *match_path(pattern, head.path);
+  if (!match.model.empty()) {
+    if (auto known = check_model(match.model, *service.model()); !known.ok()) {
+      return error_response(wire, fault_of(known.error()));
+    }
+  } else {
+    match.model = *match_path(pattern, match.path);
+  }
   return match;
 }
 
 void dispatch(Service& service, const Route& route, const std::shared_ptr<Exchange>& exchange) {
+  const Wire wire = wire_of(exchange->request().path);
   std::string what;
   try {
+    if (route.body != Body::kNone) {
+      if (auto fault = unpack(service, *exchange)) {
+        return exchange->respond(error_response(wire, *fault));
+      }
+    }
     route.handle(service, exchange);
     exchange->drop_body();
     return;
   } catch (const std::exception& e) {
     what = e.what();
   }
-  const Wire wire = wire_of(exchange->request().path);
   exchange->respond(error_response(wire, fault_of(base::internal_error(what))));
-}
-
-std::optional<std::string> decode_path(std::string_view target) {
-  for (std::string_view scheme : {"http://", "https://"}) {
-    if (!target.starts_with(scheme)) continue;
-    const size_t slash = target.find('/', scheme.size());
-    target = slash == std::string_view::npos ? "/" : target.substr(slash);
-  }
-  if (!target.starts_with('/')) return {};
-  target = target.substr(0, target.find_first_of("?#"));
-  std::string path;
-  for (size_t i = 0; i < target.size(); ++i) {
-    char c = target[i];
-    if (c == '%') {
-      const int high = i + 1 < target.size() ? hex_value(target[i + 1]) : -1;
-      const int low = i + 2 < target.size() ? hex_value(target[i + 2]) : -1;
-      if (high < 0 || low < 0) return {};
-      c = static_cast<char>(high * 16 + low);
-      i += 2;
-    }
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) return {};
-    path.push_back(c);
-  }
-  return path;
 }
 
 }  // namespace tokamak::server

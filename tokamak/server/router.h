@@ -36,21 +36,19 @@ std::span<const Route> routes();
 
 struct Match {
   const Route* route = nullptr;
+  std::string path;  ///< As the routes have it.
   std::string model;
   int key = -1;
 };
 
-/// Decides on the head of a request, in this order: 401, 404, 405 with Allow, 503, 415, 413.
+/// Decides on the head of a request, in this order: 403 for what a page of elsewhere sends to a
+/// server of this machine, 401, 404, 405 with Allow, 503, 415, 413, 404 for a deployment that is no
+/// model. OPTIONS has a route of its own.
 /// `content_length` is what the head announces, if it does.
 std::variant<Match, HttpResponse> admit(const Service& service,
                                         const HttpRequest& head,
                                         std::optional<uint64_t> content_length);
 
-/// Calls the route's handler; an exception becomes a 500.
+/// Unpacks the body and calls the route's handler; an exception becomes a 500.
 void dispatch(Service& service, const Route& route, const std::shared_ptr<Exchange>& exchange);
-
-/// The path of a request target without its query, percent-decoded. Nothing if it is not a valid
-/// path.
-std::optional<std::string> decode_path(std::string_view target);
-
 }  // namespace tokamak::server

@@ -112,6 +112,7 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
                             [&p](Socket socket, std::shared_ptr<EventLoop> loop) {
                               p.accept(std::move(socket), loop);
                             }));
+  p.service.on_loopback = p.listener->on_loopback();
   for (auto& loop : p.loops) loop->start(sweep_interval(o));
   p.listener->start();
   return std::unique_ptr<Server>(new Server(std::move(parts)));

@@ -10,6 +10,7 @@
 #include "tokamak/server/metrics.h"
 #include "tokamak/server/model.h"
 #include "tokamak/server/options.h"
+#include "tokamak/server/origins.h"
 
 namespace tokamak::server {
 
@@ -25,11 +26,14 @@ class Service {
   explicit Service(ServerOptions options)
       : options(std::move(options)),
         auth(this->options.api_keys),
+        origins(this->options.cors_origins, this->options.allowed_hosts),
         metrics(this->options.metrics_aliases) {}
 
   const ServerOptions options;
   const Auth auth;
+  const Origins origins;
   Metrics metrics;
+  bool on_loopback = false;  ///< Set before it is shared: only this machine can reach the server.
 
   State state() const;
   bool draining() const { return state_ == State::kDraining; }

@@ -4,6 +4,7 @@
 #include "tokamak/base/log.h"
 #include "tokamak/server/http/connection_exchange.h"
 #include "tokamak/server/http/response_head.h"
+#include "tokamak/server/request_id.h"
 
 namespace tokamak::server {
 namespace {
@@ -15,6 +16,7 @@ constexpr size_t kReadBytes = 4096;        // Of an idle connection; there may b
 constexpr size_t kBodyReadBytes = 65'536;  // While a body comes.
 constexpr size_t kMaxEarlyBytes = 65'536;  // Of later requests that come before the answer.
 constexpr double kLingerSeconds = 2;
+constexpr int kClientHasGone = 499;  // In the access log only.
 
 steady_clock::time_point after(double seconds) {
   return steady_clock::now() +
@@ -62,6 +64,10 @@ void Connection::enter(Phase phase, double timeout_seconds) {
 
 void Connection::close() {
   if (phase_ == Phase::kClosed) return;
+  if (phase_ == Phase::kAnswer) {
+    record_.complete = false;
+    log_request();
+  }
   phase_ = Phase::kClosed;
   end_exchange();
   share_ = {};
@@ -163,6 +169,8 @@ void Connection::advance() {
     if (phase_ == Phase::kIdle) {
       enter(Phase::kHead, options.header_timeout_seconds);
       began_ = steady_clock::now();
+      record_ = {};
+      headers_.clear();
       parser_.emplace(options.max_header_bytes, options.max_body_bytes);
       share_ = BodyShare(context_.bodies);
     }
@@ -187,10 +195,21 @@ void Connection::advance() {
   }
 }
 
+/// What its answers have in common, and what the access log says of it.
+void Connection::name_request(HttpRequest& request) {
+  const auto given = request.header("x-request-id");
+  request.id = given && is_request_id(*given) ? std::string(*given) : random_request_id();
+  headers_ = context_.service.origins.headers_for(request);
+  headers_.push_back({"X-Request-Id", request.id});
+  record_.method = request.method;
+  record_.path = request.path;
+}
+
 bool Connection::admit_head() {
   RequestHead& head = parser_->head();
   head_only_ = head.request.method == "HEAD";
   chunked_ = head.chunks_allowed;
+  name_request(head.request);
   auto admitted = admit(context_.service, head.request, head.content_length);
   if (auto* refusal = std::get_if<HttpResponse>(&admitted)) {
     match_ = {};
@@ -202,6 +221,7 @@ bool Connection::admit_head() {
     return false;
   }
   match_ = std::get<Match>(std::move(admitted));
+  record_.key = match_.key;
   keep_alive_ = head.keep_alive;
   if (head.expects_continue && buffer_.empty()) {
     outbox_.text() += "HTTP/1.1 100 Continue\r\n\r\n";
@@ -213,6 +233,7 @@ bool Connection::admit_head() {
 
 void Connection::begin_answer() {
   HttpRequest request = std::move(parser_->head().request);
+  request.path = std::move(match_.path);
   request.body = parser_->body();
   request.model = std::move(match_.model);
   request.key = match_.key;
@@ -250,17 +271,25 @@ void Connection::send_head(const HttpResponse& response, std::optional<size_t> l
   if (context_.service.draining() || last) keep_alive_ = false;
   if (!length && !chunked_) keep_alive_ = false;
   status_ = response.status;
+  if (headers_.empty()) headers_ = {{"X-Request-Id", random_request_id()}};  // It is no request.
+  record_.request_id =
+      find_header(response.headers, "X-Request-Id").value_or(headers_.back().value);
   std::string& out = outbox_.text();
   const size_t begin = out.size();
-  append_response_head(
-      out, response, {.length = length, .chunked = !length && chunked_, .close = !keep_alive_});
+  append_response_head(out,
+                       response,
+                       headers_,
+                       {.length = length, .chunked = !length && chunked_, .close = !keep_alive_});
   if (begun_) out.erase(begin, kAnswerBegins.size());
   begun_ = false;
 }
 
 void Connection::respond(HttpResponse response) {
   send_head(response, response.body.size());
-  if (!head_only_) outbox_.add_body(std::move(response.body));
+  if (!head_only_) {
+    record_.bytes += std::ssize(response.body);
+    outbox_.add_body(std::move(response.body));
+  }
   complete_ = true;
   flush();
 }
@@ -271,6 +300,7 @@ void Connection::run(const std::shared_ptr<Job>& job) {
 }
 
 void Connection::write_chunk(std::string_view bytes) {
+  record_.bytes += std::ssize(bytes);
   std::string& out = outbox_.text();
   if (chunked_) {
     fmt::format_to(std::back_inserter(out), "{:x}\r\n", bytes.size());
@@ -311,7 +341,16 @@ void Connection::all_written() {
   if (auto job = job_) job->written();
 }
 
+void Connection::log_request() {
+  if (!context_.service.options.log_requests) return;
+  record_.status = status_ != 0 ? status_ : kClientHasGone;
+  record_.took = steady_clock::now() - began_;
+  if (record_.request_id.empty()) record_.request_id = exchange_->request().id;
+  write_access_line(record_);
+}
+
 void Connection::answered() {
+  log_request();
   context_.service.metrics.answered(
       match_.route ? match_.route->path : "", status_, steady_clock::now() - began_);
   end_exchange();

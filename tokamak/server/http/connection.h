@@ -20,6 +20,7 @@
 #include <optional>
 #include <string>
 
+#include "tokamak/server/access_log.h"
 #include "tokamak/server/http/event_loop.h"
 #include "tokamak/server/http/outbox.h"
 #include "tokamak/server/http/request_parser.h"
@@ -65,6 +66,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void watch_for_reset();
   void more();
   void advance();
+  void name_request(HttpRequest& request);
   bool admit_head();
   void begin_answer();
   void expect_answer();
@@ -80,6 +82,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void flush();
   void all_written();
   void answered();
+  void log_request();
   void linger();
 
   ConnectionContext& context_;
@@ -99,9 +102,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::shared_ptr<Job> job_;
   std::chrono::steady_clock::time_point handler_deadline_;
   bool keep_alive_ = true, head_only_ = false, chunked_ = true;
-  bool begun_ = false;     // kAnswerBegins has been sent, the rest of the head has not.
-  bool complete_ = false;  // All of the answer is in the outbox or beyond.
-  int status_ = 0;         // Of the answer, once its head is in the outbox.
+  bool begun_ = false;           // kAnswerBegins has been sent, the rest of the head has not.
+  bool complete_ = false;        // All of the answer is in the outbox or beyond.
+  int status_ = 0;               // Of the answer, once its head is in the outbox.
+  std::vector<Header> headers_;  // That every answer to this request has.
+  AccessRecord record_;
   std::chrono::steady_clock::time_point began_;
 
   Outbox outbox_;

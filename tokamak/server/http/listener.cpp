@@ -70,6 +70,11 @@ std::string Listener::address() const {
                                     : fmt::format("{}:{}", host, port_);
 }
 
+bool Listener::on_loopback() const {
+  error_code ignored;
+  return acceptor_.local_endpoint(ignored).address().is_loopback();
+}
+
 void Listener::start() {
   boost::asio::post(loops_.front()->context, [this] { accept(); });
 }

@@ -31,6 +31,7 @@ class Listener {
   /// In the first loop's thread, or before start().
   void close();
   int port() const { return port_; }
+  bool on_loopback() const;     ///< Only this machine can reach it.
   std::string address() const;  ///< "127.0.0.1:8000", "[::1]:8000".
 
  private:

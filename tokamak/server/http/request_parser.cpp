@@ -8,7 +8,7 @@
 #include <boost/beast/http/rfc7230.hpp>
 
 #include "tokamak/server/http/head_rules.h"
-#include "tokamak/server/router.h"
+#include "tokamak/server/paths.h"
 
 namespace tokamak::server {
 namespace {

@@ -9,8 +9,11 @@
 namespace tokamak::server {
 namespace {
 
+constexpr int kNoContent = 204;
+
 constexpr std::pair<int, std::string_view> kReasons[] = {
     {200, "OK"},
+    {kNoContent, "No Content"},
     {400, "Bad Request"},
     {401, "Unauthorized"},
     {403, "Forbidden"},
@@ -53,14 +56,22 @@ void append_header(std::string& out, std::string_view name, std::string_view val
 
 }  // namespace
 
-void append_response_head(std::string& out, const HttpResponse& response, const Framing& framing) {
+void append_response_head(std::string& out,
+                          const HttpResponse& response,
+                          const std::vector<Header>& more,
+                          const Framing& framing) {
   out += fmt::format("{}{} {}\r\n", kAnswerBegins, response.status, reason_of(response.status));
   append_header(out, "Date", date());
-  append_header(out, "Content-Type", response.content_type);
-  if (framing.length) append_header(out, "Content-Length", std::to_string(*framing.length));
+  const bool empty = response.status == kNoContent;
+  if (!empty) append_header(out, "Content-Type", response.content_type);
+  if (framing.length && !empty)
+    append_header(out, "Content-Length", std::to_string(*framing.length));
   if (framing.chunked) append_header(out, "Transfer-Encoding", "chunked");
   if (framing.close) append_header(out, "Connection", "close");
   for (const Header& header : response.headers) append_header(out, header.name, header.value);
+  for (const Header& header : more) {
+    if (!find_header(response.headers, header.name)) append_header(out, header.name, header.value);
+  }
   out += "\r\n";
 }
 

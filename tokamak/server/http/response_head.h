@@ -21,6 +21,10 @@ struct Framing {
 
 /// Appends everything up to the empty line. Control characters in header values become spaces, so
 /// that nothing that came from outside can begin a header of its own.
-void append_response_head(std::string& out, const HttpResponse& response, const Framing& framing);
+/// `more` are headers that the response itself may have, and then its own count.
+void append_response_head(std::string& out,
+                          const HttpResponse& response,
+                          const std::vector<Header>& more,
+                          const Framing& framing);
 
 }  // namespace tokamak::server
