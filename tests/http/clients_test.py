@@ -3,6 +3,8 @@
 """Public clients against the built program: clients_test.py PROGRAM MODEL"""
 import json
 import os
+import pathlib
+import signal
 import ssl
 import subprocess
 import sys
@@ -186,12 +188,14 @@ class Life(unittest.TestCase):
         self.assertTrue(client.recv(100).startswith(b"HTTP/1.1 200 "))
         return client
 
-    def rest_of(self, client):
-        """What still comes until the server closes the connection; its end."""
+    def rest_of(self, client, until=None):
+        """What still comes until the server closes the connection, or until that; its end."""
         end = b""
         try:
             while piece := client.recv(1 << 16):
                 end = (end + piece)[-64:]
+                if until and end.endswith(until):
+                    break
         except ConnectionResetError:
             pass
         return end
@@ -232,12 +236,55 @@ class Life(unittest.TestCase):
         answer = self.long_answer(own)
         self.expect_cut_off(own, answer, seconds=3)
 
+    def test_signals_that_nobody_means_to_end_it_do_not(self):
+        own, _ = self.serve()
+        answer = self.long_answer(own)
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGPIPE):
+            own.process.send_signal(number)
+        self.assertTrue(self.rest_of(answer, until=b"0\r\n\r\n").endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n"))
+        self.assertEqual(own.stop(), 0)
+
+    def test_sighup_reads_keys_anew(self):
+        with tempfile.TemporaryDirectory() as folder:
+            keys = pathlib.Path(folder, "keys")
+            keys.write_text("old\nkept\n")
+            own, client = self.serve("--api-key-file", str(keys))
+            keys.write_text("kept\nnew\n")
+            own.process.send_signal(signal.SIGHUP)
+            self.assertIsNotNone(own.wait_for("read keys and certificates anew: 2 keys"))
+            with self.assertRaises(openai.AuthenticationError):
+                client.with_options(api_key="old").models.list()
+            for key in ("kept", "new"):
+                self.assertEqual([m.id for m in client.with_options(api_key=key).models.list()], [own.name])
+            keys.write_text("# none\n")
+            own.process.send_signal(signal.SIGHUP)
+            self.assertIsNotNone(own.wait_for("keys and certificates stay: .* holds no key"))
+            self.assertEqual([m.id for m in client.with_options(api_key="new").models.list()], [own.name])
+            self.assertEqual(own.stop(), 0)
+
+    def certificate(self, folder, name):
+        """The files of a new certificate and its key."""
+        certificate, key = os.path.join(folder, "c.pem"), os.path.join(folder, "k.pem")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out",
+                        certificate, "-days", "2", "-subj", "/CN=" + name, "-addext",
+                        "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+        return certificate, key
+
+    def test_sighup_reads_certificates_anew(self):
+        with tempfile.TemporaryDirectory() as folder:
+            certificate, key = self.certificate(folder, "first")
+            own, _ = self.serve("--tls-certificate", certificate, "--tls-key", key)
+            self.certificate(folder, "second")
+            own.process.send_signal(signal.SIGHUP)
+            self.assertIsNotNone(own.wait_for("read keys and certificates anew"))
+            context = ssl.create_default_context(cafile=certificate)
+            with urllib.request.urlopen(own.url + "/health", context=context, timeout=20) as answer:
+                self.assertEqual(answer.status, 200)
+            self.assertEqual(own.stop(), 0)
+
     def test_tls(self):
         with tempfile.TemporaryDirectory() as folder:
-            certificate, key = os.path.join(folder, "c.pem"), os.path.join(folder, "k.pem")
-            subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out",
-                            certificate, "-days", "2", "-subj", "/CN=localhost", "-addext",
-                            "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+            certificate, key = self.certificate(folder, "localhost")
             own, _ = self.serve("--tls-certificate", certificate, "--tls-key", key)
             context = ssl.create_default_context(cafile=certificate)
             with urllib.request.urlopen(own.url + "/health", context=context, timeout=20) as answer:

@@ -27,22 +27,46 @@ struct ServeFlags {
   double drain_timeout_seconds = 30;
 };
 
-std::atomic<int> signals{0};
+std::atomic<int> signals{0}, reloads{0};
 std::atomic<bool> loading{true};
 
-/// Nothing is lost by stopping while the model loads. Later the first signal drains.
+/// Nothing is lost by stopping while the model loads. Later the first signal drains, the second
+/// ends what still runs, and the third does not wait for that either.
 void on_signal(int signal) {
-  if (loading) std::_Exit(128 + signal);
+  if (loading || signals >= 2) std::_Exit(128 + signal);
   ++signals;
 }
 
-Result<void> read_keys(ServeFlags& flags) {
-  if (const char* key = std::getenv("TOKAMAK_API_KEY"); key && flags.server.api_keys.empty()) {
-    flags.server.api_keys.emplace_back(key);
+void on_reload(int) {
+  ++reloads;
+}
+
+/// Of the signals whose default is to end the process, those that nobody means so are ignored.
+void set_signals() {
+  for (int signal : {SIGINT, SIGTERM}) std::signal(signal, on_signal);
+  std::signal(SIGHUP, on_reload);
+  for (int signal : {SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM}) std::signal(signal, SIG_IGN);
+}
+
+Result<std::vector<std::string>> read_keys(const ServeFlags& flags) {
+  std::vector<std::string> keys = flags.server.api_keys;
+  if (const char* key = std::getenv("TOKAMAK_API_KEY"); key && keys.empty()) {
+    keys.emplace_back(key);
   }
-  if (flags.key_file.empty()) return {};
-  TKM_ASSIGN(std::vector<std::string> keys, server::read_key_file(flags.key_file));
-  flags.server.api_keys.insert(flags.server.api_keys.end(), keys.begin(), keys.end());
+  if (flags.key_file.empty()) return keys;
+  TKM_ASSIGN(std::vector<std::string> read, server::read_key_file(flags.key_file));
+  keys.insert(keys.end(), read.begin(), read.end());
+  return keys;
+}
+
+Result<void> validate(const ServeFlags& flags) {
+  for (const std::string& name : flags.names) {
+    if (name.empty()) return base::invalid("served_model_name is empty, must name the model");
+  }
+  if (!(flags.drain_timeout_seconds >= 0 && flags.drain_timeout_seconds <= 86'400)) {
+    return base::invalid(fmt::format("drain_timeout_seconds is {}, must be between 0 and 86400",
+                                     flags.drain_timeout_seconds));
+  }
   return {};
 }
 
@@ -74,23 +98,39 @@ server::Model served_model(const std::shared_ptr<api::Llm>& llm, std::vector<std
   return model;
 }
 
+void reload(server::Server& server, const ServeFlags& flags) {
+  auto keys = read_keys(flags);
+  const Result<void> status = keys.ok() ? server.reload(*keys) : Result<void>(keys.error());
+  print(status.ok() ? fmt::format("read keys and certificates anew: {} keys\n", keys->size())
+                    : fmt::format("keys and certificates stay: {}\n", status.error().text()));
+}
+
 /// Until the first signal, or until nothing can be served any more.
-void wait_for_end(const executor::Executor& executor) {
-  while (signals == 0 && !executor.failure())
+void wait_for_end(const executor::Executor& executor,
+                  server::Server& server,
+                  const ServeFlags& flags) {
+  int reloaded = 0;
+  while (signals == 0 && !executor.failure()) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    if (const int asked = reloads; asked != reloaded) {
+      reloaded = asked;
+      reload(server, flags);
+    }
+  }
 }
 
 Result<int> run_serve(ServeFlags flags) {
-  TKM_RETURN_IF_ERROR(read_keys(flags));
-  flags.server.metrics_aliases = flags.metrics_compat == "all";
+  TKM_RETURN_IF_ERROR(validate(flags));
+  server::ServerOptions server_options = flags.server;
+  TKM_ASSIGN(server_options.api_keys, read_keys(flags));
+  server_options.metrics_aliases = flags.metrics_compat == "all";
   api::OpenOptions options;
   TKM_ASSIGN(options.build, flags.model.build_options());
   options.session = flags.session.options;
   options.executor = flags.executor;
-  for (int signal : {SIGINT, SIGTERM}) std::signal(signal, on_signal);
-  std::signal(SIGPIPE, SIG_IGN);
+  set_signals();
 
-  TKM_ASSIGN(std::unique_ptr<server::Server> server, server::Server::start(flags.server));
+  TKM_ASSIGN(std::unique_ptr<server::Server> server, server::Server::start(server_options));
   print(fmt::format("listening on {}, loading {}\n", server->url(), flags.model.model));
   TKM_ASSIGN(std::shared_ptr<api::Llm> llm, api::Llm::open(flags.model.model, options));
   server::Model model = served_model(llm, flags.names);
@@ -113,7 +153,7 @@ Result<int> run_serve(ServeFlags flags) {
                   llm->session_info().max_seq_len,
                   llm->session_info().max_sequences));
 
-  wait_for_end(llm->executor());
+  wait_for_end(llm->executor(), *server, flags);
   if (signals > 0) {
     print(fmt::format("draining for up to {} s; another signal stops at once\n",
                       flags.drain_timeout_seconds));
@@ -239,7 +279,9 @@ void add_serve(CLI::App& app) {
                    flags->server.api_keys,
                    "Key that requests must carry (may be repeated); default: $TOKAMAK_API_KEY, "
                    "without any every request is let in");
-  verb->add_option("--api-key-file", flags->key_file, "File of keys, one a line");
+  verb->add_option("--api-key-file",
+                   flags->key_file,
+                   "File of keys, one a line; SIGHUP reads it anew, and the TLS files");
   verb->add_option("--metrics-compat",
                    flags->metrics_compat,
                    "Also name metrics as vLLM and Triton do: all or none")
@@ -248,7 +290,6 @@ void add_serve(CLI::App& app) {
   verb->add_option("--drain-timeout",
                    flags->drain_timeout_seconds,
                    "Seconds that running answers get after SIGTERM; a second signal ends them")
-      ->check(CLI::Range(0.0, 86'400.0))
       ->capture_default_str();
   under_heading(*verb, "Scheduling", [&] { add_executor_options(*verb, flags->executor); });
   flags->session.add_to(*verb);

@@ -42,7 +42,22 @@ std::optional<std::string_view> key_in(const HttpRequest& request) {
 }  // namespace
 
 Auth::Auth(const std::vector<std::string>& keys) {
-  for (const std::string& key : keys) digests_.push_back(digest_of(key));
+  for (const std::string& key : keys) keys_.push_back(numbered(digest_of(key)));
+}
+
+Auth Auth::with_keys(const std::vector<std::string>& keys) const {
+  Auth other;
+  other.known_ = known_;
+  for (const std::string& key : keys) other.keys_.push_back(other.numbered(digest_of(key)));
+  return other;
+}
+
+Auth::Key Auth::numbered(const Digest& digest) {
+  for (const Key& key : known_) {
+    if (key.digest == digest) return key;
+  }
+  known_.push_back({digest, static_cast<int>(known_.size())});
+  return known_.back();
 }
 
 std::optional<int> Auth::key_of(const HttpRequest& request) const {
@@ -50,9 +65,9 @@ std::optional<int> Auth::key_of(const HttpRequest& request) const {
   if (!key) return {};
   const Digest given = digest_of(*key);
   int found = -1;
-  for (size_t i = 0; i < digests_.size(); ++i) {
-    const bool same = CRYPTO_memcmp(given.data(), digests_[i].data(), given.size()) == 0;
-    found = same ? static_cast<int>(i) : found;
+  for (const Key& ours : keys_) {
+    const bool same = CRYPTO_memcmp(given.data(), ours.digest.data(), given.size()) == 0;
+    found = same ? ours.number : found;
   }
   if (found < 0) return {};
   return found;

@@ -34,7 +34,49 @@ TEST(Auth, KnowsEachOfItsKeys) {
     EXPECT_EQ(auth.key_of(with_header("Authorization", wrong)), std::nullopt) << wrong;
   }
   EXPECT_EQ(auth.key_of(HttpRequest()), std::nullopt);
-  EXPECT_FALSE(Auth({}).needed());
+  EXPECT_FALSE(Auth(std::vector<std::string>()).needed());
+}
+
+TEST(Auth, KeepsTheNumbersOfItsKeysWhenOthersCome) {
+  const auto number = [](const Auth& auth, const std::string& key) {
+    return auth.key_of(with_header("X-Api-Key", key));
+  };
+  const Auth first({"a", "b"});
+  const Auth second = first.with_keys({"c", "b"});
+  EXPECT_EQ(number(second, "a"), std::nullopt);
+  EXPECT_EQ(number(second, "b"), 1);
+  EXPECT_EQ(number(second, "c"), 2);
+  const Auth third = second.with_keys({"a", "d"});
+  EXPECT_EQ(number(third, "a"), 0);
+  EXPECT_EQ(number(third, "d"), 3);
+}
+
+TEST(Auth, TakesOtherKeysWhileItServes) {
+  TestServer::Setup setup;
+  setup.server.api_keys = {"old", "kept"};
+  setup.step_time = 2ms;
+  TestServer test(setup);
+  const auto status = [&](std::string_view key) {
+    return test.ask("GET", "/v1/models", "", fmt::format("X-Api-Key: {}\r\n", key)).status;
+  };
+  Client stream(test.server->port());
+  stream.send(request_text("POST",
+                           "/v1/completions",
+                           R"({"prompt":"a","max_tokens":100,"stream":true})",
+                           "X-Api-Key: old\r\n"));
+  ASSERT_TRUE(stream.read_some());
+  ASSERT_TRUE(test.server->reload({"kept", "new"}).ok());
+  EXPECT_EQ(status("old"), 401);
+  EXPECT_EQ(status("kept"), 200);
+  EXPECT_EQ(status("new"), 200);
+  EXPECT_EQ(stream.read_answer().events().back(), "[DONE]") << "what runs goes on";
+  for (const std::vector<std::string>& wrong : {std::vector<std::string>{},
+                                                std::vector<std::string>{""},
+                                                std::vector<std::string>{"a b"}}) {
+    EXPECT_FALSE(test.server->reload(wrong).ok());
+    EXPECT_EQ(status("new"), 200) << "nothing changed";
+    EXPECT_EQ(test.get("/v1/models").status, 401);
+  }
 }
 
 TEST(Auth, ReadsKeysFromAFile) {

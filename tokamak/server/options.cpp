@@ -26,6 +26,15 @@ Result<void> validate_key(const std::string& key, size_t index) {
   return {};
 }
 
+}  // namespace
+
+Result<void> validate_keys(const std::vector<std::string>& api_keys) {
+  for (size_t i = 0; i < api_keys.size(); ++i) TKM_RETURN_IF_ERROR(validate_key(api_keys[i], i));
+  return {};
+}
+
+namespace {
+
 Result<void> validate_root(std::string_view root) {
   if (root.empty() || (root.starts_with('/') && !root.ends_with('/'))) return {};
   return base::invalid(
@@ -66,7 +75,7 @@ Result<void> ServerOptions::validate() const {
   }
   TKM_RETURN_IF_ERROR(validate_root(root_path));
   for (const std::string& origin : cors_origins) TKM_RETURN_IF_ERROR(Origins::validate(origin));
-  for (size_t i = 0; i < api_keys.size(); ++i) TKM_RETURN_IF_ERROR(validate_key(api_keys[i], i));
+  TKM_RETURN_IF_ERROR(validate_keys(api_keys));
   if (tls_certificate.empty() != tls_key.empty()) {
     return base::invalid("tls_certificate and tls_key belong together, only one is given");
   }

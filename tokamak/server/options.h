@@ -10,6 +10,9 @@
 
 namespace tokamak::server {
 
+/// Errors: invalid, naming the first that is empty or holds a space.
+Result<void> validate_keys(const std::vector<std::string>& api_keys);
+
 struct ServerOptions {
   std::string host = "127.0.0.1";  ///< Address to listen on; other machines reach 0.0.0.0 and ::.
   int64_t port = 8000;             ///< 0 takes a free one. [0, 65535]

@@ -158,7 +158,8 @@ std::variant<Match, HttpResponse> admit(const Service& service,
   RoutePath path = route_path(head.path, service.options.root_path);
   const std::string_view pattern = find_pattern(path.path);
   const Wire wire = wire_of(path.path);
-  if (service.on_loopback && !service.auth.needed()) {
+  const std::shared_ptr<const Auth> auth = service.auth();
+  if (service.on_loopback && !auth->needed()) {
     if (auto why = service.origins.objection(head)) return error_response(wire, foreign(*why));
   }
   if (is_preflight(head) || (head.method == "OPTIONS" && !pattern.empty())) {
@@ -173,8 +174,8 @@ std::variant<Match, HttpResponse> admit(const Service& service,
     is_public = is_public && candidate.access == Access::kPublic;
   }
   Match match{route, std::move(path.path), std::move(path.model), -1};
-  if (service.auth.needed() && !is_public) {
-    auto key = service.auth.key_of(head);
+  if (auth->needed() && !is_public) {
+    auto key = auth->key_of(head);
     if (!key) return error_response(wire, unauthorized());
     match.key = *key;
   }

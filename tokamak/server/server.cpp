@@ -2,12 +2,14 @@
 #include "tokamak/server/server.h"
 
 #include <future>
+#include <mutex>
 #include <thread>
 
 #include <boost/asio/post.hpp>
 #include <boost/asio/ssl/context.hpp>
-#include <sys/resource.h>
 
+#include "tokamak/base/log.h"
+#include "tokamak/server/descriptors.h"
 #include "tokamak/server/http/connection.h"
 #include "tokamak/server/http/listener.h"
 #include "tokamak/server/request_threads.h"
@@ -15,12 +17,16 @@
 namespace tokamak::server {
 namespace {
 
-/// Thousands of clients need as many descriptors.
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
+/// As many connections as this process may have descriptors for.
+void bound_connections(ServerOptions& options) {
+  const int64_t descriptors = raise_descriptor_limit();
+  const int64_t most = connections_within(options.max_connections, descriptors);
+  if (most == options.max_connections) return;
+  base::log_warn("max_connections is {}, but this process may have {} descriptors: {} it is",
+                 options.max_connections,
+                 descriptors,
+                 most);
+  options.max_connections = most;
 }
 
 /// Often enough to keep the shortest timeout within a quarter of its length.
@@ -75,16 +81,34 @@ struct Server::Parts {
   }
 
   void accept(Socket socket, const std::shared_ptr<EventLoop>& loop) {
-    if (context.num_connections >= service.options.max_connections) return;
-    auto transport =
-        tls ? tls_transport(std::move(socket), *tls) : plain_transport(std::move(socket));
+    if (context.num_connections >= service.options.max_connections && !make_room(loop)) return;
+    const auto encryption = this->encryption();
+    auto transport = encryption ? tls_transport(std::move(socket), *encryption)
+                                : plain_transport(std::move(socket));
     std::make_shared<Connection>(context, loop, std::move(transport))->start();
+  }
+
+  /// Closes the connection that has been idle for longest, of `here` if that has any.
+  bool make_room(const std::shared_ptr<EventLoop>& here) {
+    if (here->close_longest_idle()) return true;
+    for (const auto& loop : loops) {
+      if (loop == here || loop->num_idle() == 0) continue;
+      boost::asio::post(loop->context, [loop] { loop->close_longest_idle(); });
+      return true;
+    }
+    return false;
+  }
+
+  std::shared_ptr<boost::asio::ssl::context> encryption() {
+    std::lock_guard lock(tls_mutex);
+    return tls;
   }
 
   Service service;
   RequestThreads request_threads;
   ConnectionContext context;
-  std::shared_ptr<boost::asio::ssl::context> tls;
+  std::mutex tls_mutex;
+  std::shared_ptr<boost::asio::ssl::context> tls;  // Under tls_mutex; null: in the clear.
   std::vector<std::shared_ptr<EventLoop>> loops;
   std::unique_ptr<Listener> listener;
   std::once_flag stopped;
@@ -98,7 +122,7 @@ Server::~Server() {
 
 Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
   TKM_RETURN_IF_ERROR(options.validate());
-  raise_descriptor_limit();
+  bound_connections(options);
   auto parts = std::make_unique<Parts>(std::move(options));
   const ServerOptions& o = parts->service.options;
   if (!o.tls_certificate.empty()) {
@@ -106,12 +130,14 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
   }
   Parts& p = *parts;
   TKM_ASSIGN(p.listener,
-             Listener::open(o.host,
-                            static_cast<int>(o.port),
-                            p.loops,
-                            [&p](Socket socket, std::shared_ptr<EventLoop> loop) {
-                              p.accept(std::move(socket), loop);
-                            }));
+             Listener::open(
+                 o.host,
+                 static_cast<int>(o.port),
+                 p.loops,
+                 [&p](Socket socket, std::shared_ptr<EventLoop> loop) {
+                   p.accept(std::move(socket), loop);
+                 },
+                 [&p] { p.make_room(p.loops.front()); }));
   p.service.on_loopback = p.listener->on_loopback();
   for (auto& loop : p.loops) loop->start(sweep_interval(o));
   p.listener->start();
@@ -121,6 +147,23 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
 void Server::serve(Model model) {
   if (model.created == 0) model.created = std::time(nullptr);
   parts_->service.serve(std::make_shared<const Model>(std::move(model)));
+}
+
+Result<void> Server::reload(const std::vector<std::string>& api_keys) {
+  Parts& p = *parts_;
+  const ServerOptions& o = p.service.options;
+  TKM_RETURN_IF_ERROR(validate_keys(api_keys));
+  if (api_keys.empty() && p.service.auth()->needed()) {
+    return base::invalid("api_keys is empty now, so everybody would be let in",
+                         "start the server anew if that is meant");
+  }
+  if (!o.tls_certificate.empty()) {
+    TKM_ASSIGN(auto tls, load_tls(o.tls_certificate, o.tls_key));
+    std::lock_guard lock(p.tls_mutex);
+    p.tls = std::move(tls);
+  }
+  p.service.use_keys(api_keys);
+  return {};
 }
 
 bool Server::drain(std::chrono::nanoseconds timeout, const std::function<bool()>& give_up) {
@@ -153,7 +196,7 @@ int Server::port() const {
 }
 
 std::string Server::url() const {
-  return (parts_->tls ? "https://" : "http://") + parts_->listener->address();
+  return (parts_->encryption() ? "https://" : "http://") + parts_->listener->address();
 }
 
 void Server::adopt(int descriptor) {

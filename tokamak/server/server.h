@@ -21,6 +21,9 @@ class Server {
   ~Server();
 
   void serve(Model model);
+  /// Other API keys, and the TLS files read anew, for requests and connections that come from now
+  /// on. Errors: invalid; nothing changes then.
+  Result<void> reload(const std::vector<std::string>& api_keys);
   /// Refuses new generations with 503. Returns true as soon as every request that was taken is
   /// answered, false after `timeout` or when `give_up` returns true, which is asked all the time.
   bool drain(std::chrono::nanoseconds timeout, const std::function<bool()>& give_up = {});

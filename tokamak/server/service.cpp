@@ -19,6 +19,16 @@ State Service::state() const {
   return model()->executor->failure() ? State::kFailed : state;
 }
 
+std::shared_ptr<const Auth> Service::auth() const {
+  std::lock_guard lock(mutex_);
+  return auth_;
+}
+
+void Service::use_keys(const std::vector<std::string>& api_keys) {
+  std::lock_guard lock(mutex_);
+  auth_ = std::make_shared<const Auth>(auth_->with_keys(api_keys));
+}
+
 std::shared_ptr<const Model> Service::model() const {
   std::lock_guard lock(mutex_);
   return model_;

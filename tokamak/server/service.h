@@ -25,12 +25,11 @@ class Service {
  public:
   explicit Service(ServerOptions options)
       : options(std::move(options)),
-        auth(this->options.api_keys),
         origins(this->options.cors_origins, this->options.allowed_hosts),
-        metrics(this->options.metrics_aliases) {}
+        metrics(this->options.metrics_aliases),
+        auth_(std::make_shared<const Auth>(this->options.api_keys)) {}
 
   const ServerOptions options;
-  const Auth auth;
   const Origins origins;
   Metrics metrics;
   bool on_loopback = false;  ///< Set before it is shared: only this machine can reach the server.
@@ -38,6 +37,9 @@ class Service {
   State state() const;
   bool draining() const { return state_ == State::kDraining; }
   void drain() { state_ = State::kDraining; }
+  std::shared_ptr<const Auth> auth() const;
+  /// From now on; requests that were let in go on.
+  void use_keys(const std::vector<std::string>& api_keys);
   /// Begins to serve `model`.
   void serve(std::shared_ptr<const Model> model);
   /// Null while it loads.
@@ -47,6 +49,7 @@ class Service {
   std::atomic<State> state_{State::kLoading};
   mutable std::mutex mutex_;
   std::shared_ptr<const Model> model_;
+  std::shared_ptr<const Auth> auth_;
 };
 
 }  // namespace tokamak::server

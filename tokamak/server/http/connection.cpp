@@ -42,9 +42,8 @@ Connection::Connection(ConnectionContext& context,
 }
 
 Connection::~Connection() {
+  close();
   loop_->remove(this);
-  end_exchange();
-  --context_.num_connections;
   context_.service.metrics.disconnected();
 }
 
@@ -60,6 +59,16 @@ void Connection::start() {
 void Connection::enter(Phase phase, double timeout_seconds) {
   phase_ = phase;
   deadline_ = after(timeout_seconds);
+  set_idle(phase == Phase::kIdle);
+}
+
+void Connection::set_idle(bool idle) {
+  if (idle == (idle_ticket_ != 0)) return;
+  if (idle) {
+    idle_ticket_ = loop_->begin_idle(this);
+  } else {
+    loop_->end_idle(std::exchange(idle_ticket_, 0));
+  }
 }
 
 void Connection::close() {
@@ -69,6 +78,8 @@ void Connection::close() {
     log_request();
   }
   phase_ = Phase::kClosed;
+  set_idle(false);
+  --context_.num_connections;
   end_exchange();
   share_ = {};
   transport_->close();

@@ -60,6 +60,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   enum class Phase { kHandshake, kIdle, kHead, kBody, kAnswer, kLinger, kClosed };
 
   void enter(Phase phase, double timeout_seconds);
+  void set_idle(bool idle);
   void read();
   void take_bytes(size_t size);
   void end_of_input(const boost::system::error_code& error);
@@ -90,6 +91,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   const std::unique_ptr<Transport> transport_;
   Phase phase_ = Phase::kHandshake;
   std::chrono::steady_clock::time_point deadline_;
+  uint64_t idle_ticket_ = 0;  // Of the loop, while idle.
 
   std::string chunk_;   // What the read under way fills.
   std::string buffer_;  // Read and not yet parsed.

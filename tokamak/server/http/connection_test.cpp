@@ -316,14 +316,35 @@ TEST(Connection, HoldsManyStreamsOnFewThreads) {
 TEST(Connection, ClosesMoreThanItsLimit) {
   TestServer::Setup setup;
   setup.server.max_connections = 2;
+  setup.step_time = 5ms;
   TestServer test(setup);
   Client first(test.server->port()), second(test.server->port());
-  first.send(request_text("GET", "/health"));
-  second.send(request_text("GET", "/health"));
-  EXPECT_EQ(first.read_answer().status, 200);
-  EXPECT_EQ(second.read_answer().status, 200);
+  first.send(long_answer(400));
+  second.send(long_answer(400));
+  EXPECT_TRUE(first.read_some());
+  EXPECT_TRUE(second.read_some());
   Client third(test.server->port());
   EXPECT_TRUE(third.closed_by_server());
+}
+
+TEST(Connection, GivesWayToNewcomersWhenItIsIdle) {
+  TestServer::Setup setup;
+  setup.server.max_connections = 4;
+  setup.step_time = 5ms;
+  TestServer test(setup);
+  Client busy(test.server->port());
+  busy.send(long_answer(400));
+  EXPECT_TRUE(busy.read_some());
+  std::vector<std::unique_ptr<Client>> idle;
+  for (int i = 0; i < 40; ++i) {
+    idle.push_back(std::make_unique<Client>(test.server->port()));
+    if (i % 2 == 1) continue;  // Has never asked for anything.
+    idle.back()->send(request_text("GET", "/health"));
+    EXPECT_EQ(idle.back()->read_answer().status, 200) << i;
+  }
+  EXPECT_TRUE(idle.front()->closed_by_server());
+  EXPECT_TRUE(eventually([&] { return test.get("/health").status == 200; }));
+  EXPECT_EQ(busy.read_answer().events().back(), "[DONE]");
 }
 
 /// Addresses and ports on which this process listens, from /proc.

@@ -40,6 +40,22 @@ void EventLoop::stop() {
   thread_.join();
 }
 
+uint64_t EventLoop::begin_idle(Connection* connection) {
+  idle_.emplace(next_ticket_, connection);
+  ++num_idle_;
+  return next_ticket_++;
+}
+
+void EventLoop::end_idle(uint64_t ticket) {
+  num_idle_ -= static_cast<int64_t>(idle_.erase(ticket));
+}
+
+bool EventLoop::close_longest_idle() {
+  if (idle_.empty()) return false;
+  idle_.begin()->second->close();
+  return true;
+}
+
 void EventLoop::close_all() {
   const std::vector<Connection*> open(connections_.begin(), connections_.end());
   for (Connection* connection : open) connection->close();

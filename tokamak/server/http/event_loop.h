@@ -5,6 +5,8 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
+#include <map>
 #include <memory>
 #include <thread>
 #include <unordered_set>
@@ -31,6 +33,14 @@ class EventLoop : public std::enable_shared_from_this<EventLoop> {
   void add(Connection* connection) { connections_.insert(connection); }
   void remove(Connection* connection) { connections_.erase(connection); }
 
+  /// In the loop: `connection` waits for a request, until end_idle() with what this returns.
+  uint64_t begin_idle(Connection* connection);
+  void end_idle(uint64_t ticket);
+  /// In the loop: makes room for another. False if none is idle.
+  bool close_longest_idle();
+  /// From any thread.
+  int64_t num_idle() const { return num_idle_; }
+
   boost::asio::io_context context{1};
 
  private:
@@ -41,6 +51,9 @@ class EventLoop : public std::enable_shared_from_this<EventLoop> {
   boost::asio::steady_timer sweeper_;
   std::chrono::nanoseconds sweep_every_{};
   std::unordered_set<Connection*> connections_;
+  std::map<uint64_t, Connection*> idle_;  // The longest idle first.
+  uint64_t next_ticket_ = 1;
+  std::atomic<int64_t> num_idle_{0};
   std::thread thread_;
 };
 
