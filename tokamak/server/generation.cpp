@@ -9,6 +9,8 @@ namespace {
 using executor::FinishReason;
 using executor::Response;
 
+constexpr int64_t kMostBytesInLoop = 256 << 10;
+
 bool is_empty(const Response& response) {
   return response.tokens.empty() && response.text.empty() && response.prompt_logprobs.empty() &&
          !response.finish;
@@ -131,7 +133,7 @@ class Generation : public Job, public std::enable_shared_from_this<Generation> {
     ended_ = true;
     streams_.clear();  // What has not ended yet is cancelled.
     if (fault_ && !begun_) return exchange.respond(error_response(wire_, *fault_));
-    if (!writer_->streams()) return exchange.respond(writer_->whole());
+    if (!writer_->streams()) return respond_whole(exchange);
     if (!fault_) {
       writer_->end(out_);
     } else if (!writer_->fail(*fault_, out_)) {
@@ -141,11 +143,21 @@ class Generation : public Job, public std::enable_shared_from_this<Generation> {
     exchange.end_stream();
   }
 
+  /// A long answer is made on a request thread, as others wait for the loop.
+  void respond_whole(Exchange& exchange) {
+    const int64_t bytes = writer_->whole_bytes();
+    if (bytes <= kMostBytesInLoop) return exchange.respond(writer_->whole());
+    exchange.work(bytes, [weak = exchange_, writer = writer_] {
+      auto here = weak.lock();
+      if (here && !here->gone()) here->respond(writer->whole());
+    });
+  }
+
   Service& service_;
   const std::weak_ptr<Exchange> exchange_;
   const Wire wire_;
   const std::shared_ptr<const Model> model_;
-  const std::unique_ptr<AnswerWriter> writer_;
+  const std::shared_ptr<AnswerWriter> writer_;
   std::vector<Stream> streams_;
   size_t open_ = 0;
   std::optional<Fault> fault_;

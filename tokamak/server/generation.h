@@ -24,8 +24,9 @@ class AnswerWriter {
   /// Streaming, instead of end(): the answer failed after it had begun. False if the stream has no
   /// way to say so; the connection is then cut.
   virtual bool fail(const Fault& fault, std::string& out) = 0;
-  virtual HttpResponse head() const = 0;  ///< Streaming: status, type and headers.
-  virtual HttpResponse whole() = 0;       ///< Not streaming, after the last response.
+  virtual HttpResponse head() const = 0;    ///< Streaming: status, type and headers.
+  virtual HttpResponse whole() = 0;         ///< Not streaming, after the last response.
+  virtual int64_t whole_bytes() const = 0;  ///< About how long its body will be.
 };
 
 struct GenerationPlan {

@@ -15,6 +15,12 @@ void KServeAnswer::take(size_t request, executor::Response response, std::string
   pending_tokens_ = 0;
 }
 
+int64_t KServeAnswer::whole_bytes() const {
+  int64_t bytes = 0;
+  for (const std::string& text : texts_) bytes += std::ssize(text);
+  return bytes;
+}
+
 HttpResponse KServeAnswer::head() const {
   HttpResponse response;
   response.content_type = shape_.stream_type;

@@ -30,6 +30,7 @@ class KServeAnswer : public AnswerWriter {
   void end(std::string&) override {}
   bool fail(const Fault& fault, std::string& out) override { return shape_.fail(fault, out); }
   HttpResponse head() const override;
+  int64_t whole_bytes() const override;
   HttpResponse whole() override { return shape_.whole(std::move(texts_)); }
 
  private:

@@ -268,6 +268,23 @@ std::vector<size_t> OpenAiAnswer::best_answers(size_t prompt) const {
   return order;
 }
 
+int64_t OpenAiAnswer::whole_bytes() const {
+  constexpr int64_t kIdBytes = 6,
+                    kScoreBytes = 64;  // Of one token as a number, and with its score.
+  const int64_t scores = kScoreBytes * (request_.logprobs + 2);
+  int64_t bytes = 0;
+  for (size_t prompt = 0; prompt < prompts_.size(); ++prompt) {
+    const int64_t num_ids = std::ssize(prompts_[prompt].ids);
+    for (const Choice& choice : choices_[prompt]) {
+      bytes += std::ssize(choice.text) + std::ssize(choice.scored) * scores;
+      if (request_.echo) bytes += std::ssize(prompts_[prompt].text);
+      if (scores_prompt()) bytes += num_ids * scores;
+      if (request_.return_token_ids) bytes += kIdBytes * (num_ids + choice.num_tokens);
+    }
+  }
+  return bytes;
+}
+
 HttpResponse OpenAiAnswer::whole() {
   HttpResponse response;
   response.headers = {{"X-Request-Id", request_.request_id}};

@@ -22,6 +22,7 @@ class OpenAiAnswer : public AnswerWriter {
   bool fail(const Fault& fault, std::string& out) override;
   HttpResponse head() const override;
   HttpResponse whole() override;
+  int64_t whole_bytes() const override;
 
  private:
   /// One answer. Streaming: what has not been sent yet.
