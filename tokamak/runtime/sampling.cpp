@@ -84,11 +84,13 @@ Result<void> SamplingParams::validate(int64_t vocab_size) const {
   const int64_t least_tokens = prompt_logprobs >= 0 ? 0 : 1;
   TKM_RETURN_IF_ERROR(in_range<int64_t>("max_tokens", max_tokens, least_tokens, kMost));
   TKM_RETURN_IF_ERROR(in_range<int64_t>("min_tokens", min_tokens, 0, max_tokens));
-  TKM_RETURN_IF_ERROR(at_most("stop", stop.size(), "texts", 16));
+  TKM_RETURN_IF_ERROR(at_most("stop", stop.size(), "texts", kMostStops));
   for (size_t i = 0; i < stop.size(); ++i) {
     if (stop[i].empty()) return base::invalid(fmt::format("stop[{}] is empty", i));
+    TKM_RETURN_IF_ERROR(
+        at_most(fmt::format("stop[{}]", i), stop[i].size(), "bytes", kMostStopBytes));
   }
-  TKM_RETURN_IF_ERROR(at_most("stop_token_ids", stop_token_ids.size(), "ids", 128));
+  TKM_RETURN_IF_ERROR(at_most("stop_token_ids", stop_token_ids.size(), "ids", kMostStopIds));
   TKM_RETURN_IF_ERROR(all_in_vocab("stop_token_ids", stop_token_ids, vocab_size));
   TKM_RETURN_IF_ERROR(validate_bias(logit_bias, vocab_size));
   TKM_RETURN_IF_ERROR(validate_bad_words(bad_words, vocab_size));

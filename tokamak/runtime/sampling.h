@@ -19,6 +19,7 @@ struct LogitBias {
 
 /// Limits of lists in SamplingParams.
 inline constexpr int64_t kMostBiases = 1024, kMostBadWords = 128, kMostBadWordTokens = 64;
+inline constexpr int64_t kMostStops = 16, kMostStopBytes = 1024, kMostStopIds = 128;
 /// Limit of SamplingParams::logprobs and prompt_logprobs.
 inline constexpr int64_t kMostLogprobs = 20;
 
@@ -48,8 +49,8 @@ struct SamplingParams {
   bool ignore_eos = false;
   int64_t logprobs = -1;  ///< Log-probabilities of this many best tokens with each token; 0: of the
                           ///< token alone; -1: none. <= 20
-  std::vector<std::string>
-      stop;  ///< The answer ends before any of these texts. At most 16, not empty.
+  std::vector<std::string> stop;  ///< The answer ends before any of these texts. At most 16, each
+                                  ///< of 1 to 1024 bytes.
   std::vector<int64_t> stop_token_ids;  ///< The answer ends with any of these tokens. At most 128.
   bool include_stop_str_in_output = false;  ///< The answer ends after what stops it, be it a text
                                             ///< or a token, not before it.

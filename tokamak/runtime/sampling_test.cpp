@@ -47,6 +47,8 @@ TEST(SamplingParams, OutOfRangeNamesTheFieldTheValueAndTheLimit) {
   EXPECT_EQ(message([](P& p) { p.stop.assign(17, "x"); }),
             "stop has 17 texts, at most 16 are allowed");
   EXPECT_EQ(message([](P& p) { p.stop = {"x", ""}; }), "stop[1] is empty");
+  EXPECT_EQ(message([](P& p) { p.stop = {std::string(1025, 'x')}; }),
+            "stop[0] has 1025 bytes, at most 1024 are allowed");
   EXPECT_EQ(message([](P& p) {
               p.stop_token_ids = {3, 100};
             }),

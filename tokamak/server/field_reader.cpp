@@ -11,6 +11,11 @@ Error wrong_type(std::string_view name, std::string_view expected, const Json& f
       fmt::format("'{}' must be {}, but is {}", name, expected, found.type_name()));
 }
 
+float to_float(double number) {
+  if (std::abs(number) <= std::numeric_limits<float>::max()) return static_cast<float>(number);
+  return std::copysign(std::numeric_limits<float>::infinity(), number > 0 ? 1.0f : -1.0f);
+}
+
 const Json* FieldReader::find(std::string_view name) const {
   return error_ ? nullptr : base::find(object_, name);
 }
@@ -42,14 +47,7 @@ void FieldReader::number(std::string_view name, float& out) {
   const Json* value = find(name);
   if (!value) return;
   if (!value->is_number()) return fail(wrong_type(name, "a number", *value));
-  const double number = value->get<double>();
-  constexpr float kMost = std::numeric_limits<float>::max();
-  if (std::abs(number) <= kMost) {
-    out = static_cast<float>(number);
-  } else {
-    out = std::copysign(std::numeric_limits<float>::infinity(),
-                        static_cast<float>(number > 0 ? 1 : -1));
-  }
+  out = to_float(value->get<double>());
 }
 
 void FieldReader::integer(std::string_view name, int64_t& out) {
@@ -71,37 +69,66 @@ void FieldReader::integer(std::string_view name, int64_t& out, int64_t low, int6
   out = value;
 }
 
-void FieldReader::integers(std::string_view name, std::vector<int64_t>& out) {
+void FieldReader::integers(std::string_view name,
+                           std::vector<int64_t>& out,
+                           const ListLimits& limits) {
   const Json* value = find(name);
   if (!value) return;
   std::vector<int32_t> ids;
-  this->ids(name, ids);
+  this->ids(name, ids, limits);
   if (ok()) out.assign(ids.begin(), ids.end());
 }
 
-void FieldReader::ids(std::string_view name, std::vector<int32_t>& out) {
+void FieldReader::ids(std::string_view name, std::vector<int32_t>& out, const ListLimits& limits) {
   const Json* value = find(name);
   if (!value) return;
+  if (!has_at_most(name, *value, limits.elements, "ids")) return;
   auto ids = read_ids(name, *value);
   if (!ids.ok()) return fail(ids.error());
   out = std::move(*ids);
 }
 
-void FieldReader::texts(std::string_view name, std::vector<std::string>& out) {
+bool FieldReader::has_at_most(std::string_view name,
+                              const Json& list,
+                              int64_t limit,
+                              std::string_view what) {
+  if (!list.is_array() || static_cast<int64_t>(list.size()) <= limit) return true;
+  fail(base::invalid(
+      fmt::format("{} has {} {}, at most {} are allowed", name, list.size(), what, limit)));
+  return false;
+}
+
+void FieldReader::texts(std::string_view name,
+                        std::vector<std::string>& out,
+                        const ListLimits& limits) {
   const Json* value = find(name);
   if (!value) return;
-  std::vector<std::string> texts;
-  if (value->is_string()) {
-    texts.push_back(value->get<std::string>());
-  } else if (value->is_array()) {
-    for (const Json& element : *value) {
-      if (!element.is_string()) return fail(wrong_type(name, "a list of strings", *value));
-      texts.push_back(element.get<std::string>());
-    }
-  } else {
+  if (!value->is_string() && !value->is_array()) {
     return fail(wrong_type(name, "a string or a list of strings", *value));
   }
-  out = std::move(texts);
+  if (!has_at_most(name, *value, limits.elements, "texts")) return;
+  std::vector<std::string> texts;
+  auto add = [&](const Json& text) {
+    const auto& bytes = text.get_ref<const std::string&>();
+    if (static_cast<int64_t>(bytes.size()) > limits.bytes) {
+      return fail(base::invalid(fmt::format("{}[{}] has {} bytes, at most {} are allowed",
+                                            name,
+                                            texts.size(),
+                                            bytes.size(),
+                                            limits.bytes)));
+    }
+    texts.push_back(bytes);
+  };
+  if (value->is_string()) {
+    add(*value);
+  } else {
+    for (const Json& element : *value) {
+      if (!element.is_string()) return fail(wrong_type(name, "a list of strings", *value));
+      add(element);
+      if (!ok()) return;
+    }
+  }
+  if (ok()) out = std::move(texts);
 }
 
 Result<std::vector<int32_t>> read_ids(std::string_view name, const Json& list) {

@@ -14,7 +14,7 @@ bool is_part_of_a_name(char c) {
 
 Result<executor::Request> executor_request(const KServeRequest& request, const Model& model) {
   executor::Request out;
-  TKM_ASSIGN(out.prompt, encode(model, request.text, /*add_special_tokens=*/true));
+  TKM_ASSIGN(out.prompt, encode_prompt(model, request.text, /*add_special_tokens=*/true));
   out.sampling = request.sampling;
   const int64_t room = room_left(out.prompt.size(), model);
   out.sampling.max_tokens =

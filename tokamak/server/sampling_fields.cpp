@@ -11,6 +11,9 @@
 namespace tokamak::server {
 namespace {
 
+/// No word of kMostBadWordTokens tokens is as long.
+constexpr int64_t kMostBadWordBytes = 1024;
+
 /// Any number of 64 bits is a seed. Ours are not negative, so the highest bit goes; -1 stands for a
 /// seed that is drawn, as everywhere.
 void read_seed(FieldReader& reader, int64_t& out) {
@@ -25,7 +28,7 @@ void read_seed(FieldReader& reader, int64_t& out) {
   out = seed == -1 ? -1 : seed & INT64_MAX;
 }
 
-void read_values(FieldReader& reader, runtime::SamplingParams& s) {
+void read_values(FieldReader& reader, const Model& model, runtime::SamplingParams& s) {
   reader.number("temperature", s.temperature);
   reader.integer("top_k", s.top_k);
   reader.number("top_p", s.top_p);
@@ -36,11 +39,11 @@ void read_values(FieldReader& reader, runtime::SamplingParams& s) {
   read_seed(reader, s.seed);
   reader.integer("min_tokens", s.min_tokens);
   reader.boolean("ignore_eos", s.ignore_eos);
-  reader.texts("stop", s.stop);
+  reader.texts("stop", s.stop, kStopLimits);
   if (const Json* stop = reader.find("stop"); stop && *stop == "") s.stop.clear();  // None.
-  reader.integers("stop_token_ids", s.stop_token_ids);
+  reader.integers("stop_token_ids", s.stop_token_ids, {.elements = runtime::kMostStopIds});
   reader.boolean("include_stop_str_in_output", s.include_stop_str_in_output);
-  reader.ids("allowed_token_ids", s.allowed_token_ids);
+  reader.ids("allowed_token_ids", s.allowed_token_ids, {.elements = model.info().vocab_size});
   reader.integer("prompt_logprobs", s.prompt_logprobs, 0, 20);
 }
 
@@ -49,7 +52,10 @@ void read_logit_bias(FieldReader& reader, std::vector<runtime::LogitBias>& out) 
   const Json* bias = reader.find("logit_bias");
   if (!bias) return;
   if (!bias->is_object()) return reader.fail(wrong_type("logit_bias", "an object", *bias));
-  FieldReader biases(*bias);
+  if (static_cast<int64_t>(bias->size()) > runtime::kMostBiases) {
+    return reader.fail(base::invalid(fmt::format(
+        "logit_bias has {} tokens, at most {} are allowed", bias->size(), runtime::kMostBiases)));
+  }
   for (const auto& [key, value] : bias->items()) {
     runtime::LogitBias entry;
     const char* end = key.data() + key.size();
@@ -61,7 +67,7 @@ void read_logit_bias(FieldReader& reader, std::vector<runtime::LogitBias>& out) 
     if (!value.is_number()) {
       return reader.fail(wrong_type(fmt::format("logit_bias.{}", key), "a number", value));
     }
-    biases.number(key, entry.bias);
+    entry.bias = to_float(value.get<double>());
     out.push_back(entry);
   }
 }
@@ -70,7 +76,8 @@ void read_logit_bias(FieldReader& reader, std::vector<runtime::LogitBias>& out) 
 /// both ways.
 void read_bad_words(FieldReader& reader, const Model& model, runtime::SamplingParams& sampling) {
   std::vector<std::string> words;
-  reader.texts("bad_words", words);
+  reader.texts(
+      "bad_words", words, {.elements = runtime::kMostBadWords, .bytes = kMostBadWordBytes});
   for (const std::string& word : words) {
     const size_t begin = word.find_first_not_of(' ');
     if (begin == std::string::npos) {
@@ -88,7 +95,7 @@ void read_bad_words(FieldReader& reader, const Model& model, runtime::SamplingPa
 }  // namespace
 
 void read_sampling(FieldReader& reader, const Model& model, runtime::SamplingParams& sampling) {
-  read_values(reader, sampling);
+  read_values(reader, model, sampling);
   read_logit_bias(reader, sampling.logit_bias);
   read_bad_words(reader, model, sampling);
 }
@@ -100,6 +107,24 @@ Result<std::vector<int32_t>> encode(const Model& model,
     return base::unsupported(fmt::format("'{}' has no tokenizer", model.name()), "send token ids");
   }
   return model.tokenizer->encode(text, {.add_special_tokens = add_special_tokens});
+}
+
+Result<std::vector<int32_t>> encode_prompt(const Model& model,
+                                           std::string_view text,
+                                           bool add_special_tokens,
+                                           bool is_cut) {
+  // A token has 4 bytes or so, but one may stand for any number of spaces or unknown characters:
+  // what counts is how many tokens there are, and the rest of a text takes none of those away but
+  // at the border.
+  const auto context = static_cast<size_t>(model.info().max_seq_len);
+  size_t beginning = 32 * context;
+  if (!is_cut && text.size() > 2 * beginning) {
+    while (beginning > 0 && (static_cast<unsigned char>(text[beginning]) & 0xc0) == 0x80)
+      --beginning;
+    auto ids = encode(model, text.substr(0, beginning), add_special_tokens);
+    if (!ids.ok() || ids->size() > 2 * context) return ids;
+  }
+  return encode(model, text, add_special_tokens);
 }
 
 void bound_defaults(const Model& model, runtime::SamplingParams& sampling) {

@@ -11,6 +11,10 @@
 
 namespace tokamak::server {
 
+/// Of stop texts, under whatever name.
+inline constexpr ListLimits kStopLimits{.elements = runtime::kMostStops,
+                                        .bytes = runtime::kMostStopBytes};
+
 /// Everything of SamplingParams that has one name on the wire, but max_tokens and logprobs.
 void read_sampling(FieldReader& reader, const Model& model, runtime::SamplingParams& sampling);
 
@@ -18,6 +22,14 @@ void read_sampling(FieldReader& reader, const Model& model, runtime::SamplingPar
 Result<std::vector<int32_t>> encode(const Model& model,
                                     std::string_view text,
                                     bool add_special_tokens);
+
+/// The same of a prompt. One that is much longer than the model's context, and of which not only
+/// the end is kept (`is_cut`), is not read to its end: the ids of its beginning are enough to
+/// refuse it for its length.
+Result<std::vector<int32_t>> encode_prompt(const Model& model,
+                                           std::string_view text,
+                                           bool add_special_tokens,
+                                           bool is_cut = false);
 
 /// A min_tokens that is the model's default and not the request's is no more than max_tokens.
 void bound_defaults(const Model& model, runtime::SamplingParams& sampling);
