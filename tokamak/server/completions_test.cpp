@@ -273,6 +273,117 @@ TEST(Completions, TellThePromptsTokensWithEachChoice) {
   }
 }
 
+/// The text, tokens and offsets of a completion, streamed or not.
+struct Scored {
+  std::string text;
+  std::vector<std::string> tokens;
+  std::vector<int64_t> offsets;
+  int64_t prompt_tokens = 0;
+};
+
+Scored score(const TestServer& test, Json body, bool stream) {
+  body.update({{"echo", true}, {"logprobs", 1}, {"ignore_eos", true}, {"stream", stream}});
+  if (stream) body["stream_options"] = {{"include_usage", true}};
+  const Answer answer = test.post(kPath, body);
+  EXPECT_EQ(answer.status, 200) << answer.body;
+  std::vector<std::string> parts = stream ? answer.events() : std::vector{answer.body};
+  Scored scored;
+  for (const std::string& part : parts) {
+    if (part == "[DONE]") continue;
+    const Json json = Json::parse(part);
+    if (json["usage"].is_object()) scored.prompt_tokens = json["usage"]["prompt_tokens"];
+    if (json["choices"].empty()) continue;
+    const Json& choice = json["choices"][0];
+    scored.text += choice["text"].get<std::string>();
+    for (const Json& token : choice["logprobs"]["tokens"]) scored.tokens.push_back(token);
+    for (const Json& offset : choice["logprobs"]["text_offset"]) scored.offsets.push_back(offset);
+  }
+  EXPECT_EQ(scored.tokens.size(), scored.offsets.size());
+  return scored;
+}
+
+std::string joined(const std::vector<std::string>& tokens) {
+  std::string text;
+  for (const std::string& token : tokens) text += token;
+  return text;
+}
+
+TEST(Completions, EchoWhatIsLeftOfAPromptThatIsCut) {
+  TestServer test;
+  const Json ids = {'h' - ' ', 'e' - ' ', 'l' - ' ', 'l' - ' ', 'o' - ' '};
+  for (bool stream : {false, true}) {
+    for (const Json& prompt : {Json("hello"), ids}) {
+      const Scored scored = score(
+          test, {{"prompt", prompt}, {"truncate_prompt_tokens", 2}, {"max_tokens", 3}}, stream);
+      EXPECT_EQ(scored.text, "lo" + TestServer::expected("lo", 3));
+      EXPECT_EQ(joined(scored.tokens), scored.text);
+      EXPECT_EQ(scored.offsets, (std::vector<int64_t>{0, 1, 2, 3, 4}));
+      EXPECT_EQ(scored.prompt_tokens, 2);
+    }
+  }
+}
+
+TEST(Completions, EchoSpecialTokensThatWereSent) {
+  TestServer test;
+  for (bool stream : {false, true}) {
+    for (const Json& prompt : {Json({kEos, kEos, 'a' - ' '}), Json("<end><end>a")}) {
+      const Scored scored = score(test, {{"prompt", prompt}, {"max_tokens", 2}}, stream);
+      EXPECT_TRUE(scored.text.starts_with("<end><end>a")) << scored.text;
+      EXPECT_EQ(joined(scored.tokens), scored.text);
+      EXPECT_EQ(scored.offsets, (std::vector<int64_t>{0, 5, 10, 11, 12}));
+    }
+  }
+}
+
+TEST(Completions, GiveTokensThatTheTextLeavesOutTheOffsetOfWhatFollows) {
+  TestServer::Setup setup;
+  setup.load = false;
+  TestServer test(setup);
+  test.on_sample = [](const runtime::SampleRow& row) {
+    std::optional<Result<runtime::Sampled>> chosen;
+    if (row.context.given < 0 && row.context.position == 3)
+      chosen = runtime::Sampled{.token = kEos};
+    return chosen;
+  };
+  test.load();
+  for (bool stream : {false, true}) {
+    for (bool skip : {false, true}) {
+      const Scored scored =
+          score(test, {{"prompt", "ab"}, {"max_tokens", 3}, {"skip_special_tokens", skip}}, stream);
+      ASSERT_EQ(scored.tokens.size(), 5u);
+      EXPECT_EQ(scored.tokens[3], "<end>");
+      const int64_t after = skip ? 3 : 8;
+      EXPECT_EQ(scored.offsets, (std::vector<int64_t>{0, 1, 2, 3, after}));
+      EXPECT_EQ(scored.text.substr(after), scored.tokens[4]);
+    }
+  }
+}
+
+TEST(Completions, EndBeforeAStopTextThatIsASpecialToken) {
+  TestServer::Setup setup;
+  setup.load = false;
+  TestServer test(setup);
+  test.on_sample = [](const runtime::SampleRow& row) {
+    std::optional<Result<runtime::Sampled>> chosen;
+    if (row.context.position == 3) chosen = runtime::Sampled{.token = kEos};
+    return chosen;
+  };
+  test.load();
+  const Answer answer = test.post(kPath,
+                                  {{"prompt", "ab"},
+                                   {"max_tokens", 9},
+                                   {"ignore_eos", true},
+                                   {"stop", {"no such text", "<end>"}}});
+  const Json choice = answer.json()["choices"][0];
+  EXPECT_EQ(choice["text"].get<std::string>().size(), 1u) << answer.body;
+  EXPECT_EQ(choice["finish_reason"], "stop");
+  EXPECT_EQ(choice["stop_reason"], "<end>");
+  const Answer words = test.post(
+      "/v2/models/fake/generate",
+      {{"text_input", "ab"}, {"max_tokens", 9}, {"ignore_eos", true}, {"stop_words", {"<end>"}}});
+  EXPECT_EQ(words.json()["text_output"], choice["text"]) << words.body;
+}
+
 TEST(Completions, EndBeforeAStopText) {
   TestServer test;
   const std::string whole = TestServer::expected("hello", 12);

@@ -59,7 +59,9 @@ OpenAiAnswer::OpenAiAnswer(OpenAiRequest request,
       no_answer_(request_.max_tokens == 0),
       chunk_prefix_(prefix(is_chat() ? "chat.completion.chunk" : "text_completion")),
       choices_(prompts_.size(), std::vector<Choice>(static_cast<size_t>(request_.best_of))),
-      prompt_scores_(prompts_.size()) {}
+      prompt_scores_(prompts_.size()) {
+  for (const Prompt& prompt : prompts_) usage_.prompt_tokens += std::ssize(prompt.ids);
+}
 
 std::string OpenAiAnswer::prefix(std::string_view object) const {
   std::string out = R"({"id":)";
@@ -73,39 +75,50 @@ std::string OpenAiAnswer::prefix(std::string_view object) const {
 
 // ---- Responses in.
 
+bool OpenAiAnswer::is_special(int32_t id) const {
+  const text::Tokenizer* tokenizer = texts_.tokenizer;
+  return tokenizer && id < tokenizer->vocab_size() && tokenizer->is_special(id);
+}
+
 void OpenAiAnswer::take_prompt(size_t prompt, executor::Response& response) {
   auto& scores = prompt_scores_[prompt];
   const std::vector<int32_t>& ids = prompts_[prompt].ids;
-  scores.push_back({ids.front(), std::nullopt});
-  for (size_t i = 0; i < response.prompt_logprobs.size() && i + 1 < ids.size(); ++i) {
-    scores.push_back({ids[i + 1], std::move(response.prompt_logprobs[i])});
+  std::string_view rest = prompts_[prompt].text;
+  bool begun = false;
+  for (size_t i = 0; i < ids.size() && i <= response.prompt_logprobs.size(); ++i) {
+    ScoredToken& token = scores.emplace_back();
+    token.id = ids[i];
+    if (i > 0) token.logprobs = std::move(response.prompt_logprobs[i - 1]);
+    std::string bytes = texts_.bytes(token.id);
+    // A special token that the tokenizer put there is not in the text; one that was sent is.
+    token.in_text = rest.starts_with(bytes) || !is_special(token.id);
+    if (!token.in_text) continue;
+    token.opens_text = !std::exchange(begun, true) && !rest.starts_with(bytes);
+    if (token.opens_text) bytes = texts_.bytes(token.id, true);
+    rest.remove_prefix(std::min(bytes.size(), rest.size()));
   }
 }
 
-void OpenAiAnswer::open(size_t prompt, Choice& choice) {
-  choice.opened = true;
-  if (!request_.echo) return;
-  choice.text = prompts_[prompt].text + choice.text;
-  if (!scores_prompt()) return;
-  const auto& scores = prompt_scores_[prompt];
-  choice.scored.insert(choice.scored.begin(), scores.begin(), scores.end());
-}
-
-void OpenAiAnswer::add(Choice& choice, executor::Response& response) const {
+void OpenAiAnswer::add(Choice& choice, executor::Response& response) {
   if (!no_answer_) {
     choice.text += response.text;
-    choice.num_tokens += static_cast<int64_t>(response.tokens.size());
+    usage_.completion_tokens += static_cast<int64_t>(response.tokens.size());
     if (request_.return_token_ids) {
       choice.token_ids.insert(
           choice.token_ids.end(), response.tokens.begin(), response.tokens.end());
     }
     for (size_t i = 0; request_.logprobs >= 0 && i < response.logprobs.size(); ++i) {
-      choice.scored.push_back({response.tokens[i], std::move(response.logprobs[i])});
+      const int32_t id = response.tokens[i];
+      const bool in_text = !request_.skip_special_tokens || !is_special(id);
+      choice.scored.push_back({id, std::move(response.logprobs[i]), in_text});
     }
     // The texts of a chat's tokens are those of its answer; for a score, every token counts.
     const bool end_token = response.finish && ended_by_token(*response.finish);
     if (is_chat() && end_token && !choice.scored.empty()) choice.scored.pop_back();
   }
+  // The same of all answers to a prompt.
+  if (response.finish && response.index == 0)
+    usage_.cached_tokens += response.finish->usage.cached_tokens;
   choice.finish = std::move(response.finish);
   if (no_answer_ && choice.finish && choice.finish->reason == FinishReason::kStop) {
     choice.finish->reason = FinishReason::kLength;  // Of the one token that nobody asked for.
@@ -117,32 +130,30 @@ void OpenAiAnswer::take(size_t prompt, executor::Response response, std::string&
   const auto answer = static_cast<size_t>(response.index);
   Choice& choice = choices_[prompt].at(answer);
   auto& scores = prompt_scores_[prompt];
-  if (scores.empty() && response.index == 0) take_prompt(prompt, response);
+  const bool first = scores.empty() && response.index == 0;
+  if (first) take_prompt(prompt, response);
   add(choice, response);
   if (!streams()) return;
   // What answers to a prompt begin with comes with the first response of the first of them.
   if (!scores_prompt()) return send(prompt, answer, out);
-  for (size_t i = 0; !scores.empty() && i < choices_[prompt].size(); ++i) send(prompt, i, out);
+  if (scores.empty()) return;
+  for (size_t i = 0; first && i < choices_[prompt].size(); ++i) send(prompt, i, out);
+  if (!first) send(prompt, answer, out);
 }
 
 // ---- Text out.
 
 void OpenAiAnswer::append_usage(std::string& out) const {
-  executor::Usage usage;
-  for (size_t p = 0; p < prompts_.size(); ++p) {
-    usage.prompt_tokens += static_cast<int64_t>(prompts_[p].ids.size());
-    for (const Choice& choice : choices_[p]) {
-      usage.completion_tokens += no_answer_ ? 0 : choice.num_tokens;
-    }
-    const auto& first = choices_[p].front().finish;
-    if (first) usage.cached_tokens += first->usage.cached_tokens;
-  }
   out += fmt::format(R"("usage":{{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{},)"
                      R"("prompt_tokens_details":{{"cached_tokens":{}}}}})",
-                     usage.prompt_tokens,
-                     usage.completion_tokens,
-                     usage.prompt_tokens + usage.completion_tokens,
-                     usage.cached_tokens);
+                     usage_.prompt_tokens,
+                     usage_.completion_tokens,
+                     usage_.prompt_tokens + usage_.completion_tokens,
+                     usage_.cached_tokens);
+}
+
+bool OpenAiAnswer::leads_with_prompt(size_t prompt, const Choice& choice) const {
+  return request_.echo && !choice.led && (scores_prompt() || !prompts_[prompt].text.empty());
 }
 
 /// As vLLM has them: beside the choices of a chat, in each choice of a completion, and in a stream
@@ -163,22 +174,21 @@ void OpenAiAnswer::append_choice(std::string& out,
                                  size_t prompt,
                                  Choice& choice,
                                  std::string_view message) const {
+  const bool leads = leads_with_prompt(prompt, choice);
+  choice.led = true;
   out += fmt::format(R"({{"index":{},)", index);
-  if (is_chat()) {
-    out += message;
-    append_json_string(out, choice.text);
-    out += '}';
-  } else {
-    out += R"("text":)";
-    append_json_string(out, choice.text);
-  }
+  out += is_chat() ? message : R"("text":)";
+  append_json_string(out, leads ? prompts_[prompt].text + choice.text : choice.text);
+  if (is_chat()) out += '}';
   out += R"(,"logprobs":)";
   if (request_.logprobs < 0) {
     out += "null";
   } else if (is_chat()) {
     append_chat_logprobs(out, choice.scored, texts_);
   } else {
-    append_completion_logprobs(out, choice.scored, texts_, choice.text_offset);
+    std::span<const ScoredToken> lead;
+    if (leads && scores_prompt()) lead = prompt_scores_[prompt];
+    append_completion_logprobs(out, lead, choice.scored, texts_, choice.text_offset);
   }
   out += R"(,"finish_reason":)";
   out += choice.finish ? finish_text(choice.finish->reason) : "null";
@@ -205,9 +215,10 @@ void OpenAiAnswer::send(size_t prompt, size_t answer, std::string& out) {
       if (answer == 0) append_prompt_fields(out, prompt);
       out += request_.include_usage ? ",\"usage\":null}\n\n" : "}\n\n";
     }
-    open(prompt, choice);
+    choice.opened = true;
   }
-  if (choice.text.empty() && choice.scored.empty() && choice.token_ids.empty() && !choice.finish) {
+  if (!leads_with_prompt(prompt, choice) && choice.text.empty() && choice.scored.empty() &&
+      choice.token_ids.empty() && !choice.finish) {
     return;
   }
   if (choice.finish && choice.finish->reason == FinishReason::kError) return;
@@ -294,7 +305,6 @@ HttpResponse OpenAiAnswer::whole() {
   for (size_t prompt = 0; prompt < prompts_.size(); ++prompt) {
     for (size_t answer : best_answers(prompt)) {
       Choice& choice = choices_[prompt][answer];
-      open(prompt, choice);
       if (index > 0) out += ',';
       append_choice(out, index++, prompt, choice, R"("message":{"role":"assistant","content":)");
     }

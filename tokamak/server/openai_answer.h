@@ -11,7 +11,7 @@ namespace tokamak::server {
 class OpenAiAnswer : public AnswerWriter {
  public:
   /// One prompt for each request of the plan, in the same order. With echo, `prompts[i].text` leads
-  /// each of its answers.
+  /// each of its answers; for the offsets of logprobs it is the text of `prompts[i].ids`.
   OpenAiAnswer(OpenAiRequest request,
                std::vector<Prompt> prompts,
                std::shared_ptr<const Model> model);
@@ -31,19 +31,20 @@ class OpenAiAnswer : public AnswerWriter {
     std::vector<int32_t> token_ids;
     std::vector<ScoredToken> scored;
     std::optional<executor::Finish> finish;
-    int64_t num_tokens = 0;
     int64_t text_offset = 0;
-    bool opened = false;
     bool told_prompt = false;  // The fields about its prompt have been sent.
+    bool opened = false;       // Its role has been sent.
+    bool led = false;          // What of the prompt comes before it has been sent.
   };
 
   bool is_chat() const { return request_.endpoint == Endpoint::kChat; }
   bool scores_prompt() const { return request_.echo && request_.logprobs >= 0 && !is_chat(); }
   std::string prefix(std::string_view object) const;
   void append_prompt_fields(std::string& out, size_t prompt) const;
+  bool is_special(int32_t id) const;
+  bool leads_with_prompt(size_t prompt, const Choice& choice) const;
   void take_prompt(size_t prompt, executor::Response& response);
-  void open(size_t prompt, Choice& choice);
-  void add(Choice& choice, executor::Response& response) const;
+  void add(Choice& choice, executor::Response& response);
   void send(size_t prompt, size_t answer, std::string& out);
   void append_choice(std::string& out,
                      int64_t index,
@@ -61,6 +62,7 @@ class OpenAiAnswer : public AnswerWriter {
   const std::string chunk_prefix_;
   std::vector<std::vector<Choice>> choices_;             // [prompt][answer]
   std::vector<std::vector<ScoredToken>> prompt_scores_;  // [prompt], once they are known
+  executor::Usage usage_;                                // Of all, so far.
 };
 
 }  // namespace tokamak::server

@@ -63,29 +63,38 @@ void append_chat_token(std::string& out, int32_t id, float logprob, const TokenT
 
 }  // namespace
 
-std::string TokenTexts::bytes(int32_t id) const {
+std::string TokenTexts::bytes(int32_t id, bool opens_text) const {
   // A model may have more rows of logits than its tokenizer has tokens.
   if (!tokenizer || id >= tokenizer->vocab_size()) return {};
-  return tokenizer->piece(id, /*first=*/false, /*last=*/false).bytes;
+  return tokenizer->piece(id, opens_text, /*last=*/false).bytes;
 }
 
-std::string TokenTexts::json(int32_t id) const {
+std::string TokenTexts::json(int32_t id, bool opens_text) const {
   if (!tokenizer || as_ids) return fmt::format("\"token_id:{}\"", id);
-  return Json(bytes(id)).dump(-1, ' ', false, Json::error_handler_t::replace);
+  return Json(bytes(id, opens_text)).dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 void append_completion_logprobs(std::string& out,
+                                std::span<const ScoredToken> prompt,
                                 std::span<const ScoredToken> tokens,
                                 const TokenTexts& texts,
                                 int64_t& offset) {
+  auto append_lists = [&](auto append) {
+    out += '[';
+    for (size_t i = 0; i < prompt.size() + tokens.size(); ++i) {
+      if (i > 0) out += ',';
+      append(i < prompt.size() ? prompt[i] : tokens[i - prompt.size()]);
+    }
+    out += ']';
+  };
   out += R"({"tokens":)";
-  append_list(out, tokens, [&](const ScoredToken& token) { out += texts.json(token.id); });
+  append_lists([&](const ScoredToken& token) { out += texts.json(token.id, token.opens_text); });
   out += R"(,"token_logprobs":)";
-  append_list(out, tokens, [&](const ScoredToken& token) {
+  append_lists([&](const ScoredToken& token) {
     out += token.logprobs ? number(token.logprobs->logprob) : "null";
   });
   out += R"(,"top_logprobs":)";
-  append_list(out, tokens, [&](const ScoredToken& token) {
+  append_lists([&](const ScoredToken& token) {
     if (!token.logprobs) {
       out += "null";
     } else {
@@ -93,9 +102,9 @@ void append_completion_logprobs(std::string& out,
     }
   });
   out += R"(,"text_offset":)";
-  append_list(out, tokens, [&](const ScoredToken& token) {
+  append_lists([&](const ScoredToken& token) {
     out += std::to_string(offset);
-    offset += num_characters(texts.bytes(token.id));
+    if (token.in_text) offset += num_characters(texts.bytes(token.id, token.opens_text));
   });
   out += '}';
 }

@@ -12,7 +12,10 @@ Result<Prompt> prompt_of(const Json& value, const OpenAiRequest& request, const 
   Prompt prompt;
   if (value.is_string()) {
     prompt.text = value.get<std::string>();
-    TKM_ASSIGN(prompt.ids, encode(model, prompt.text, request.add_special_tokens));
+    TKM_ASSIGN(
+        prompt.ids,
+        encode_prompt(
+            model, prompt.text, request.add_special_tokens, request.truncate_prompt_tokens > 0));
     return prompt;
   }
   TKM_ASSIGN(prompt.ids, read_ids("prompt", value));
@@ -23,10 +26,23 @@ Result<Prompt> prompt_of(const Json& value, const OpenAiRequest& request, const 
                                      i,
                                      model.info().vocab_size));
   }
-  if (request.echo && model.tokenizer) {
-    TKM_ASSIGN(prompt.text, model.tokenizer->decode(prompt.ids, request.skip_special_tokens));
-  }
   return prompt;
+}
+
+/// Keeps of the prompt the tokens that are left of it, and the text that echo repeats: as it was
+/// sent, or that of the tokens, special ones too, if tokens were sent or it was cut.
+Result<void> keep_left(Prompt& prompt,
+                       const std::vector<int32_t>& left,
+                       const OpenAiRequest& request,
+                       const Model& model) {
+  const bool is_cut = left.size() < prompt.ids.size();
+  prompt.ids = left;
+  if (!request.echo) {
+    prompt.text.clear();
+  } else if (model.tokenizer && (is_cut || prompt.text.empty())) {
+    TKM_ASSIGN(prompt.text, model.tokenizer->decode(prompt.ids, /*skip_special_tokens=*/false));
+  }
+  return {};
 }
 
 /// A text, a list of texts, a list of ids or a list of lists of ids.
@@ -70,7 +86,7 @@ Result<GenerationPlan> plan(Service& service,
   GenerationPlan plan{model, {}, nullptr, request.length_names};
   for (Prompt& prompt : prompts) {
     plan.requests.push_back(executor_request(request, prompt, *model));
-    prompt.ids = plan.requests.back().prompt;
+    TKM_RETURN_IF_ERROR(keep_left(prompt, plan.requests.back().prompt, request, *model));
   }
   plan.writer = std::make_unique<OpenAiAnswer>(std::move(request), std::move(prompts), model);
   return plan;
