@@ -206,6 +206,15 @@ void add_server_options(CLI::App& verb, server::ServerOptions& o) {
       ->capture_default_str();
   verb.add_option("--max-choices", o.max_choices, "Answers to one request: prompts x n")
       ->capture_default_str();
+  verb.add_option(
+          "--max-answer-bytes",
+          o.max_answer_bytes,
+          "Answers to one request: what they repeat of its prompts, and what is kept of them "
+          "until they are whole")
+      ->capture_default_str();
+  verb.add_flag("--allow-priority",
+                o.allow_priority,
+                "Requests may have a priority and go before others that came earlier");
   verb.add_option("--header-timeout", o.header_timeout_seconds, "Seconds for a request's head")
       ->capture_default_str();
   verb.add_option("--body-timeout", o.body_timeout_seconds, "Seconds for a request's body")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What clients see of an engine that fails while it works for them, and what their neighbours see.
 #include <atomic>
+#include <future>
 
 #include <gtest/gtest.h>
 
@@ -169,6 +170,39 @@ TEST(Failures, OfTheDeviceEndEveryAnswerAndTheServersHealth) {
   EXPECT_EQ(health.json()["status"], "failed");
   EXPECT_EQ(test.get("/v2/health/ready").status, 503);
   EXPECT_TRUE(test.becomes_idle());
+}
+
+TEST(Failures, OfAStepThatNeverEndsEndEveryAnswerAndTheServersHealth) {
+  // The step loop's thread outlives the test's server, until the step may end.
+  auto gate = std::make_shared<std::promise<void>>();
+  auto hang = std::make_shared<std::atomic<bool>>(false);
+  TestServer::Setup setup;
+  setup.step_time = 2ms;
+  setup.executor.step_timeout_seconds = 0.5;
+  setup.device_lost = [hang, opened = gate->get_future().share()] {
+    if (*hang) opened.wait();
+    return false;
+  };
+  {
+    TestServer test(setup);
+    Client stream(test.server->port()), whole(test.server->port());
+    stream.send(
+        request_text("POST", "/v1/completions", body_for("/v1/completions", true, "a").dump()));
+    ASSERT_TRUE(stream.read_some());
+    whole.send(
+        request_text("POST", "/v1/completions", body_for("/v1/completions", false, "b").dump()));
+    ASSERT_TRUE(eventually([&] { return test.executor->stats().running == 2; }));
+    *hang = true;
+    const std::vector<std::string> events = stream.read_answer().events();
+    ASSERT_GE(events.size(), 2u);
+    EXPECT_EQ(Json::parse(events[events.size() - 2])["error"]["code"], "unavailable");
+    EXPECT_EQ(whole.read_answer().status, 503);
+    EXPECT_EQ(test.post("/v1/completions", body_for("/v1/completions", false, "c")).status, 503);
+    EXPECT_EQ(test.get("/health").json()["status"], "failed");
+    EXPECT_TRUE(test.executor->failure()->message.starts_with("step "));
+    EXPECT_TRUE(test.server->drain(20s)) << "as the process would before it ends";
+  }
+  gate->set_value();
 }
 
 }  // namespace

@@ -16,6 +16,35 @@ bool is_empty(const Response& response) {
          !response.finish;
 }
 
+/// About what is kept of a response until the whole answer is sent.
+int64_t kept_bytes(const Response& response) {
+  constexpr int64_t kTokenBytes = 8, kLogprobBytes = 48;
+  int64_t scores = 0;
+  for (const auto* list : {&response.logprobs, &response.prompt_logprobs}) {
+    for (const executor::TokenLogprobs& token : *list) scores += 1 + std::ssize(token.top);
+  }
+  return std::ssize(response.text) + kTokenBytes * std::ssize(response.tokens) +
+         kLogprobBytes * scores;
+}
+
+/// Of all requests of one exchange. A connection has one exchange at a time, so those of a key's
+/// connections take turns.
+uint64_t next_group() {
+  static std::atomic<uint64_t> last{0};
+  return ++last;
+}
+
+/// What the server does not do for these requests, if there is anything.
+Result<void> check_plan(const ServerOptions& options, const GenerationPlan& plan) {
+  for (const executor::Request& request : plan.requests) {
+    if (request.priority == 0 || options.allow_priority) continue;
+    return base::invalid(
+        fmt::format("priority is {}, but requests have no priorities here", -request.priority),
+        "leave it out or send 0; the server takes others with --allow-priority");
+  }
+  return plan.writer->check_size(options.max_answer_bytes);
+}
+
 /// Why an answer cannot be given, if it cannot.
 std::optional<Fault> fault_in(const executor::Finish& finish) {
   if (finish.reason == FinishReason::kError) {
@@ -119,7 +148,18 @@ class Generation : public Job, public std::enable_shared_from_this<Generation> {
         --open_;
       }
     }
-    writer_->take(index, std::move(response), out_);
+    if (!writer_->streams()) keep(response);
+    if (!fault_) writer_->take(index, std::move(response), out_);
+  }
+
+  void keep(const Response& response) {
+    const int64_t limit = service_.options.max_answer_bytes;
+    kept_bytes_ += kept_bytes(response);
+    if (kept_bytes_ <= limit) return;
+    const Error error = base::invalid(
+        fmt::format("the answers have more than {} bytes together, which is the limit", limit),
+        "stream them, or ask for fewer; the server's --max-answer-bytes sets the limit");
+    fault_ = bad_request(error.text());
   }
 
   void send(Exchange& exchange) {
@@ -160,6 +200,7 @@ class Generation : public Job, public std::enable_shared_from_this<Generation> {
   const std::shared_ptr<AnswerWriter> writer_;
   std::vector<Stream> streams_;
   size_t open_ = 0;
+  int64_t kept_bytes_ = 0;
   std::optional<Fault> fault_;
   std::string out_;
   bool writing_ = false, begun_ = false, ended_ = false;
@@ -169,9 +210,8 @@ class Generation : public Job, public std::enable_shared_from_this<Generation> {
 
 void generate(Service& service, const std::shared_ptr<Exchange>& exchange, GenerationPlan plan) {
   const Wire wire = wire_of(exchange->request().path);
-  if (plan.requests.empty()) {
-    const Error error = base::internal_error("a generation without requests would never end");
-    return exchange->respond(error_response(wire, fault_of(error)));
+  if (auto status = check_plan(service.options, plan); !status.ok()) {
+    return exchange->respond(error_response(wire, fault_of(status.error())));
   }
   if (exchange->gone()) return;
   for (const executor::Request& request : plan.requests) {
@@ -179,11 +219,13 @@ void generate(Service& service, const std::shared_ptr<Exchange>& exchange, Gener
       return exchange->respond(error_response(wire, *fault));
     }
   }
+  const executor::Owner owner{exchange->request().key, next_group()};
   executor::Executor& executor = *plan.model->executor;
   std::vector<executor::Request> requests = std::move(plan.requests);
   auto generation = std::make_shared<Generation>(service, exchange, std::move(plan));
   for (executor::Request& request : requests) {
     const int64_t num_answers = request.n;
+    request.owner = owner;
     service.metrics.asked(request);
     auto stream = executor.submit(std::move(request));
     if (!stream.ok()) {

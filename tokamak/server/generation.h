@@ -17,6 +17,9 @@ class AnswerWriter {
  public:
   virtual ~AnswerWriter() = default;
   virtual bool streams() const = 0;
+  /// Before anything is computed: what the answer repeats of its prompts fits `max_bytes`. Errors:
+  /// invalid, naming the field that asks for it.
+  virtual Result<void> check_size(int64_t /*max_bytes*/) const { return {}; }
   /// Takes a response to request `request` of the plan. Streaming, appends what can be sent.
   virtual void take(size_t request, executor::Response response, std::string& out) = 0;
   /// Streaming, after the last response: what ends the stream.
@@ -37,7 +40,8 @@ struct GenerationPlan {
 };
 
 /// Submits all requests of the plan, or none if one is too long for the model, or answers with the
-/// error of the first that is refused. When
+/// error of the first that is refused. They take turns with those of other API keys, and of other
+/// exchanges under the same key. When
 /// the client goes away, its requests are cancelled and their pages freed. While the client reads
 /// slower than the model writes, the answers wait in their TokenStreams.
 void generate(Service& service, const std::shared_ptr<Exchange>& exchange, GenerationPlan plan);

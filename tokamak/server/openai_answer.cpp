@@ -63,6 +63,36 @@ OpenAiAnswer::OpenAiAnswer(OpenAiRequest request,
   for (const Prompt& prompt : prompts_) usage_.prompt_tokens += std::ssize(prompt.ids);
 }
 
+Result<void> OpenAiAnswer::check_size(int64_t max_bytes) const {
+  // About what is written of a token, its logprob and each alternative.
+  constexpr int64_t kIdBytes = 6, kScoreBytes = 40;
+  int64_t echo = 0, scores = 0, ids = 0;
+  const int64_t top = request_.sampling.prompt_logprobs;
+  for (const Prompt& prompt : prompts_) {
+    const int64_t tokens = std::ssize(prompt.ids);
+    if (request_.echo) echo += std::ssize(prompt.text);
+    if (scores_prompt()) echo += tokens * kScoreBytes * (1 + request_.logprobs);
+    if (top >= 0) scores += tokens * kScoreBytes * (1 + top);
+    if (request_.return_token_ids) ids += tokens * kIdBytes;
+  }
+  const std::pair<std::string_view, int64_t> parts[] = {
+      {"echo", echo}, {"prompt_logprobs", scores}, {"return_token_ids", ids}};
+  for (const auto& [field, bytes] : parts) {
+    // By division, as the product may be beyond an integer.
+    if (bytes <= max_bytes / request_.best_of) continue;
+    return base::invalid(
+        fmt::format(
+            "{} asks for {} bytes of prompts with each of {} answers, the limit is {} bytes",
+            field,
+            bytes,
+            request_.best_of,
+            max_bytes),
+        "ask for fewer answers or send fewer prompts at once; the server's --max-answer-bytes sets "
+        "the limit");
+  }
+  return {};
+}
+
 std::string OpenAiAnswer::prefix(std::string_view object) const {
   std::string out = R"({"id":)";
   append_json_string(out, request_.id);

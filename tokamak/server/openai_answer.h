@@ -17,6 +17,7 @@ class OpenAiAnswer : public AnswerWriter {
                std::shared_ptr<const Model> model);
 
   bool streams() const override { return request_.stream; }
+  Result<void> check_size(int64_t max_bytes) const override;
   void take(size_t prompt, executor::Response response, std::string& out) override;
   void end(std::string& out) override;
   bool fail(const Fault& fault, std::string& out) override;

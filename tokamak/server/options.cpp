@@ -64,6 +64,7 @@ Result<void> ServerOptions::validate() const {
         "max_body_bytes_total", max_body_bytes_total, 2 * max_body_bytes, int64_t{1} << 50));
   }
   TKM_RETURN_IF_ERROR(in_range<int64_t>("max_choices", max_choices, 1, kMost));
+  TKM_RETURN_IF_ERROR(in_range<int64_t>("max_answer_bytes", max_answer_bytes, 1, kMost));
   const std::pair<std::string_view, double> timeouts[] = {
       {"header_timeout_seconds", header_timeout_seconds},
       {"body_timeout_seconds", body_timeout_seconds},

@@ -28,22 +28,25 @@ struct ServerOptions {
                                            ///< without keys; "*": all.
   std::string root_path;                   ///< Of a proxy that leaves it in paths: "/llm".
 
-  int64_t max_connections = 10'000;     ///< More are closed at once. >= 1
-  int64_t max_header_bytes = 16 << 10;  ///< Of request line and headers. [1024, 1 MiB]
-  int64_t max_body_bytes = 8 << 20;     ///< [1, 1 GiB]
-  int64_t max_body_bytes_total = 0;     ///< Of all requests that have not been read yet, together;
-                                        ///< 0: 32 x max_body_bytes. >= 2 x max_body_bytes
-  int64_t max_request_queue = 4096;     ///< That may wait for a request thread; more get 429. >= 1
-  int64_t max_choices = 1024;           ///< Answers to one request: prompts x n. >= 1
-  double header_timeout_seconds = 10;   ///< From the first byte to the end of the headers. > 0
-  double body_timeout_seconds = 60;     ///< From the headers to the end of the body. > 0
-  double handler_timeout_seconds = 60;  ///< From the body to where the model takes over, or to the
-                                        ///< answer if it does not. > 0
-  double idle_timeout_seconds = 75;     ///< Between two requests. > 0
-  double write_timeout_seconds = 60;    ///< Without any progress of a write. > 0
-  bool strict_fields = false;           ///< Refuse unknown fields instead of counting them.
-  bool log_requests = false;            ///< A line of JSON on stderr for each request.
-  bool metrics_aliases = true;          ///< Also publish metrics under the names of vLLM, Triton.
+  int64_t max_connections = 10'000;      ///< More are closed at once. >= 1
+  int64_t max_header_bytes = 16 << 10;   ///< Of request line and headers. [1024, 1 MiB]
+  int64_t max_body_bytes = 8 << 20;      ///< [1, 1 GiB]
+  int64_t max_body_bytes_total = 0;      ///< Of all requests that have not been read yet, together;
+                                         ///< 0: 32 x max_body_bytes. >= 2 x max_body_bytes
+  int64_t max_request_queue = 4096;      ///< That may wait for a request thread; more get 429. >= 1
+  int64_t max_choices = 1024;            ///< Answers to one request: prompts x n. >= 1
+  int64_t max_answer_bytes = 256 << 20;  ///< What answers to one request repeat of its prompts, and
+                                         ///< what of them is kept until they are whole. >= 1
+  bool allow_priority = false;           ///< Requests may go before others that came earlier.
+  double header_timeout_seconds = 10;    ///< From the first byte to the end of the headers. > 0
+  double body_timeout_seconds = 60;      ///< From the headers to the end of the body. > 0
+  double handler_timeout_seconds = 60;   ///< From the body to where the model takes over, or to the
+                                         ///< answer if it does not. > 0
+  double idle_timeout_seconds = 75;      ///< Between two requests. > 0
+  double write_timeout_seconds = 60;     ///< Without any progress of a write. > 0
+  bool strict_fields = false;            ///< Refuse unknown fields instead of counting them.
+  bool log_requests = false;             ///< A line of JSON on stderr for each request.
+  bool metrics_aliases = true;           ///< Also publish metrics under the names of vLLM, Triton.
 
   static constexpr auto kFields =
       std::tuple{Field{"host", &ServerOptions::host},
@@ -59,6 +62,8 @@ struct ServerOptions {
                  Field{"max_body_bytes_total", &ServerOptions::max_body_bytes_total},
                  Field{"max_request_queue", &ServerOptions::max_request_queue},
                  Field{"max_choices", &ServerOptions::max_choices},
+                 Field{"max_answer_bytes", &ServerOptions::max_answer_bytes},
+                 Field{"allow_priority", &ServerOptions::allow_priority},
                  Field{"header_timeout_seconds", &ServerOptions::header_timeout_seconds},
                  Field{"body_timeout_seconds", &ServerOptions::body_timeout_seconds},
                  Field{"handler_timeout_seconds", &ServerOptions::handler_timeout_seconds},
