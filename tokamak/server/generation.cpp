@@ -36,6 +36,8 @@ uint64_t next_group() {
 
 /// What the server does not do for these requests, if there is anything.
 Result<void> check_plan(const ServerOptions& options, const GenerationPlan& plan) {
+  if (plan.requests.empty())
+    return base::internal_error("a generation without requests would never end");
   for (const executor::Request& request : plan.requests) {
     if (request.priority == 0 || options.allow_priority) continue;
     return base::invalid(
