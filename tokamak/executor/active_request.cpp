@@ -63,7 +63,11 @@ void ActiveRequest::preempt(KvCache& cache) {
   num_published_ = 0;
 }
 
-void ActiveRequest::finish(FinishReason reason, StopReason stop, TimePoint now, KvCache& cache) {
+void ActiveRequest::finish(FinishReason reason,
+                           StopReason stop,
+                           TimePoint now,
+                           KvCache& cache,
+                           std::optional<NewToken> last) {
   TKM_CHECK(state_ != State::kFinished, "request {} finished twice", number_);
   state_ = State::kFinished;
   finish_reason_ = reason;
@@ -81,7 +85,7 @@ void ActiveRequest::finish(FinishReason reason, StopReason stop, TimePoint now, 
   finish.error = std::move(error_);
   std::string rest;
   answer_.finish(rest);
-  responses_->finish(index_, rest, finish);
+  responses_->finish(index_, rest, finish, std::move(last));
   for (int64_t index = 1; index < num_answers(); ++index) responses_->finish(index, rest, finish);
 }
 
@@ -183,8 +187,9 @@ void ActiveRequest::sampled(runtime::Sampled sampled, TimePoint now, KvCache& ca
     cumulative_logprob_ += sampled.logprob;
     logprobs = TokenLogprobs{sampled.logprob, std::move(sampled.top_logprobs)};
   }
-  responses_->push(index_, sampled.token, text_, std::move(logprobs));
-  if (end) finish(end->reason, std::move(end->stop_reason), now, cache);
+  NewToken token{sampled.token, text_, std::move(logprobs)};
+  if (end) return finish(end->reason, std::move(end->stop_reason), now, cache, std::move(token));
+  responses_->push(index_, std::move(token));
 }
 
 bool ActiveRequest::decoding() const {

@@ -59,8 +59,13 @@ class ActiveRequest {
   /// Gives the pages back; what nobody else publishes or uses will be computed again. Nothing of
   /// the answer is lost. Not with a step under way.
   void preempt(KvCache& cache);
-  /// Gives the pages back and ends the stream, also of answers that are not forked yet.
-  void finish(FinishReason reason, StopReason stop, TimePoint now, KvCache& cache);
+  /// Gives the pages back and ends the stream, also of answers that are not forked yet. `last` is
+  /// the token that ends this answer, if one does.
+  void finish(FinishReason reason,
+              StopReason stop,
+              TimePoint now,
+              KvCache& cache,
+              std::optional<NewToken> last = {});
   void fail(Error error, TimePoint now, KvCache& cache);
 
   /// Takes the next pages that are published already instead of computing them, now that it is

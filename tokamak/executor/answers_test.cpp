@@ -77,6 +77,23 @@ TEST_P(Answers, TakeTurnsInTheStream) {
   EXPECT_THAT(order, testing::ElementsAre(0, 1, 2));
 }
 
+TEST_P(Answers, EndTogetherWithTheirLastToken) {
+  Bench bench;
+  auto stream = bench.submit(answers_of({1, 2}, 5, 3));
+  // Takes each response as soon as there is one: nothing that follows can be put into it.
+  int64_t num_tokens = 0, num_finished = 0;
+  stream->set_listener([&] {
+    const auto part = stream->next(seconds(0));
+    num_tokens += static_cast<int64_t>(part->tokens.size());
+    if (!part->finish) return;
+    ++num_finished;
+    EXPECT_EQ(part->tokens.size(), 1) << "of answer " << part->index;
+  });
+  bench.finish();
+  EXPECT_EQ(num_tokens, 3 * 5);
+  EXPECT_EQ(num_finished, 3);
+}
+
 TEST_P(Answers, AreAllCancelledBeforeAndAfterThePromptIsComputed) {
   for (int turns : {0, 1, 3, 5}) {
     Bench bench;

@@ -17,17 +17,17 @@ Response& ResponseQueue::pending(int64_t index) {
   return response;
 }
 
-void ResponseQueue::push(int64_t index,
-                         int32_t token,
-                         std::string_view text,
-                         std::optional<TokenLogprobs> logprobs) {
+void ResponseQueue::add(Response& response, NewToken token) {
+  response.tokens.push_back(token.id);
+  response.text += token.text;
+  if (token.logprobs) response.logprobs.push_back(std::move(*token.logprobs));
+}
+
+void ResponseQueue::push(int64_t index, NewToken token) {
   std::unique_lock lock(mutex_);
   if (abandoned_) return;
   const bool was_empty = ready_.empty();
-  Response& response = pending(index);
-  response.tokens.push_back(token);
-  response.text += text;
-  if (logprobs) response.logprobs.push_back(std::move(*logprobs));
+  add(pending(index), std::move(token));
   tell(lock, was_empty);
 }
 
@@ -40,13 +40,17 @@ void ResponseQueue::push_prompt(std::vector<TokenLogprobs> logprobs) {
   tell(lock, was_empty);
 }
 
-void ResponseQueue::finish(int64_t index, std::string_view text, Finish finish) {
+void ResponseQueue::finish(int64_t index,
+                           std::string_view text,
+                           Finish finish,
+                           std::optional<NewToken> last) {
   std::unique_lock lock(mutex_);
   if (abandoned_) return;
   TKM_CHECK(!finished_[index], "answer {} finished twice", index);
   finished_[index] = true;
   const bool was_empty = ready_.empty();
   Response& response = pending(index);
+  if (last) add(response, std::move(*last));
   response.text += text;
   response.finish = std::move(finish);
   tell(lock, was_empty);

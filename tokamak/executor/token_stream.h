@@ -9,11 +9,19 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "tokamak/executor/request.h"
 
 namespace tokamak::executor {
+
+/// A token of an answer, and what it adds to the text.
+struct NewToken {
+  int32_t id = 0;
+  std::string_view text;
+  std::optional<TokenLogprobs> logprobs;
+};
 
 /// Between the step loop, which writes and never waits, and one client, which reads. What the
 /// client has not read yet of an answer is kept as one response, so a slow client costs no more
@@ -22,15 +30,16 @@ class ResponseQueue {
  public:
   explicit ResponseQueue(int64_t num_answers = 1);
 
-  /// Of the step loop: a token of answer `index` and what it adds to the text.
-  void push(int64_t index,
-            int32_t token,
-            std::string_view text,
-            std::optional<TokenLogprobs> logprobs);
+  /// Of the step loop: a token of answer `index` behind which more may come.
+  void push(int64_t index, NewToken token);
   /// Of the step loop, before the first token of answer 0.
   void push_prompt(std::vector<TokenLogprobs> logprobs);
-  /// Of the step loop: the last response of answer `index`. Exactly once.
-  void finish(int64_t index, std::string_view text, Finish finish);
+  /// Of the step loop: the last response of answer `index`. Exactly once. A token that ends the
+  /// answer comes with it: in a stream, what says that it has ended has a token then, always.
+  void finish(int64_t index,
+              std::string_view text,
+              Finish finish,
+              std::optional<NewToken> last = {});
 
   /// From any thread: the step loop will never come back. Ends the answers that have not ended;
   /// what the loop may yet say of them is dropped.
@@ -43,6 +52,7 @@ class ResponseQueue {
 
  private:
   Response& pending(int64_t index);
+  static void add(Response& response, NewToken token);
   void tell(std::unique_lock<std::mutex>& lock, bool was_empty);
 
   std::mutex mutex_;
