@@ -320,7 +320,7 @@ int64_t OpenAiAnswer::whole_bytes() const {
       bytes += std::ssize(choice.text) + std::ssize(choice.scored) * scores;
       if (request_.echo) bytes += std::ssize(prompts_[prompt].text);
       if (scores_prompt()) bytes += num_ids * scores;
-      if (request_.return_token_ids) bytes += kIdBytes * (num_ids + choice.num_tokens);
+      if (request_.return_token_ids) bytes += kIdBytes * (num_ids + std::ssize(choice.token_ids));
     }
   }
   return bytes;
