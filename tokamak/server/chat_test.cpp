@@ -68,6 +68,7 @@ TEST(Chat, StreamsTheSameText) {
   Json first = Json::parse(events.front());
   EXPECT_EQ(first["object"], "chat.completion.chunk");
   EXPECT_EQ(first["choices"][0]["delta"], Json({{"role", "assistant"}, {"content", ""}}));
+  EXPECT_EQ(first["usage"]["completion_tokens"], 0);
   std::string text;
   for (size_t i = 0; i + 2 < events.size(); ++i) {
     text += Json::parse(events[i])["choices"][0]["delta"]["content"].get<std::string>();
@@ -225,6 +226,20 @@ TEST(Chat, TellsThePromptsTokensBesideTheChoices) {
     EXPECT_EQ(json["prompt_logprobs"], whole["prompt_logprobs"]);
   }
   EXPECT_EQ(told, 1);
+}
+
+TEST(Chat, SaysNullOfWhatNobodyAskedFor) {
+  TestServer test;
+  Json body = chat({user("hi")}, 2);
+  const Json whole = test.post(kPath, body).json();
+  EXPECT_EQ(whole.at("prompt_token_ids"), nullptr);
+  EXPECT_EQ(whole.at("prompt_logprobs"), nullptr);
+  EXPECT_EQ(whole.at("choices")[0].at("token_ids"), nullptr);
+  body["stream"] = true;
+  for (const std::string& event : test.post(kPath, body).events()) {
+    EXPECT_EQ(event.find("token_ids"), std::string::npos) << "events are kept short: " << event;
+    EXPECT_EQ(event.find("usage"), std::string::npos) << event;
+  }
 }
 
 TEST(Chat, CountsToolsThatAreOnlyShown) {

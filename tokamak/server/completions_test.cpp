@@ -273,6 +273,38 @@ TEST(Completions, TellThePromptsTokensWithEachChoice) {
   }
 }
 
+TEST(Completions, SayNullOfWhatNobodyAskedFor) {
+  TestServer test;
+  const Json whole = test.post(kPath, {{"prompt", "ab"}}).json();
+  for (const char* name : {"prompt_token_ids", "prompt_logprobs", "token_ids"}) {
+    EXPECT_EQ(whole["choices"][0].at(name), nullptr) << name;
+  }
+}
+
+TEST(Completions, TellUsageInEachEventOnlyWhereItIsIncluded) {
+  TestServer test;
+  for (bool include : {false, true}) {
+    Json body = {{"prompt", "ab"}, {"max_tokens", 3}, {"stream", true}};
+    body["stream_options"] = {{"include_usage", include}, {"continuous_usage_stats", true}};
+    for (const std::string& event : test.post(kPath, body).events()) {
+      if (event == "[DONE]") continue;
+      EXPECT_EQ(Json::parse(event).contains("usage"), include) << event;
+    }
+  }
+}
+
+TEST(Completions, TellTheLogprobOfTheTokenItselfFirst) {
+  TestServer test;
+  const auto answer =
+      test.post(kPath, {{"prompt", "abc"}, {"max_tokens", 3}, {"echo", true}, {"logprobs", 3}});
+  const auto scores = nlohmann::ordered_json::parse(answer.body)["choices"][0]["logprobs"];
+  ASSERT_EQ(scores["tokens"].size(), 6u);
+  for (size_t i = 1; i < 6; ++i) {
+    EXPECT_EQ(scores["top_logprobs"][i].begin().key(), scores["tokens"][i]) << i;
+    EXPECT_EQ(*scores["top_logprobs"][i].begin(), scores["token_logprobs"][i]) << i;
+  }
+}
+
 /// The text, tokens and offsets of a completion, streamed or not.
 struct Scored {
   std::string text;

@@ -162,6 +162,7 @@ void OpenAiAnswer::take(size_t prompt, executor::Response response, std::string&
   auto& scores = prompt_scores_[prompt];
   const bool first = scores.empty() && response.index == 0;
   if (first) take_prompt(prompt, response);
+  if (streams() && is_chat()) open(prompt, answer, out);
   add(choice, response);
   if (!streams()) return;
   // What answers to a prompt begin with comes with the first response of the first of them.
@@ -172,6 +173,14 @@ void OpenAiAnswer::take(size_t prompt, executor::Response response, std::string&
 }
 
 // ---- Text out.
+
+/// In an event with choices: null where the usage comes with the last event alone.
+void OpenAiAnswer::append_event_usage(std::string& out) const {
+  if (!request_.include_usage) return;
+  out += ',';
+  if (request_.continuous_usage) return append_usage(out);
+  out += R"("usage":null)";
+}
 
 void OpenAiAnswer::append_usage(std::string& out) const {
   out += fmt::format(R"("usage":{{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{},)"
@@ -186,16 +195,20 @@ bool OpenAiAnswer::leads_with_prompt(size_t prompt, const Choice& choice) const 
   return request_.echo && !choice.led && (scores_prompt() || !prompts_[prompt].text.empty());
 }
 
-/// As vLLM has them: beside the choices of a chat, in each choice of a completion, and in a stream
-/// once, with the first event of the choice.
+/// As vLLM has them: beside the choices of a chat, in each choice of a completion; in a stream
+/// once, with the first event of the choice, and in a whole answer null if nobody asked.
 void OpenAiAnswer::append_prompt_fields(std::string& out, size_t prompt) const {
   if (request_.return_token_ids) {
     out += R"(,"prompt_token_ids":)";
     append_ids(out, prompts_[prompt].ids);
+  } else if (!streams()) {
+    out += R"(,"prompt_token_ids":null)";
   }
   if (request_.sampling.prompt_logprobs >= 0 && !prompt_scores_[prompt].empty()) {
     out += R"(,"prompt_logprobs":)";
     append_prompt_logprobs(out, prompt_scores_[prompt], texts_);
+  } else if (!streams()) {
+    out += R"(,"prompt_logprobs":null)";
   }
 }
 
@@ -227,26 +240,31 @@ void OpenAiAnswer::append_choice(std::string& out,
   if (request_.return_token_ids) {
     out += R"(,"token_ids":)";
     append_ids(out, choice.token_ids);
+  } else if (!streams()) {
+    out += R"(,"token_ids":null)";
   }
   if (!is_chat() && !std::exchange(choice.told_prompt, true)) append_prompt_fields(out, prompt);
   out += '}';
 }
 
+int64_t OpenAiAnswer::index_of(size_t prompt, size_t answer) const {
+  return static_cast<int64_t>(prompt) * request_.n + static_cast<int64_t>(answer);
+}
+
+/// The first event of a chat's answer, before its tokens are counted.
+void OpenAiAnswer::open(size_t prompt, size_t answer, std::string& out) {
+  if (std::exchange(choices_[prompt][answer].opened, true)) return;
+  out += "data: " + chunk_prefix_;
+  out += fmt::format(R"({{"index":{},"delta":{{"role":"assistant","content":""}},"logprobs":null,)"
+                     R"("finish_reason":null}}])",
+                     index_of(prompt, answer));
+  if (answer == 0) append_prompt_fields(out, prompt);
+  append_event_usage(out);
+  out += "}\n\n";
+}
+
 void OpenAiAnswer::send(size_t prompt, size_t answer, std::string& out) {
   Choice& choice = choices_[prompt][answer];
-  const int64_t index = static_cast<int64_t>(prompt) * request_.n + static_cast<int64_t>(answer);
-  if (!choice.opened) {
-    if (is_chat()) {
-      out += "data: " + chunk_prefix_;
-      out +=
-          fmt::format(R"({{"index":{},"delta":{{"role":"assistant","content":""}},"logprobs":null,)"
-                      R"("finish_reason":null}}])",
-                      index);
-      if (answer == 0) append_prompt_fields(out, prompt);
-      out += request_.include_usage ? ",\"usage\":null}\n\n" : "}\n\n";
-    }
-    choice.opened = true;
-  }
   if (!leads_with_prompt(prompt, choice) && choice.text.empty() && choice.scored.empty() &&
       choice.token_ids.empty() && !choice.finish) {
     return;
@@ -254,14 +272,9 @@ void OpenAiAnswer::send(size_t prompt, size_t answer, std::string& out) {
   if (choice.finish && choice.finish->reason == FinishReason::kError) return;
   out += "data: ";
   out += chunk_prefix_;
-  append_choice(out, index, prompt, choice, R"("delta":{"content":)");
+  append_choice(out, index_of(prompt, answer), prompt, choice, R"("delta":{"content":)");
   out += ']';
-  if (request_.continuous_usage) {
-    out += ',';
-    append_usage(out);
-  } else if (request_.include_usage) {
-    out += R"(,"usage":null)";
-  }
+  append_event_usage(out);
   out += "}\n\n";
   choice.text.clear();
   choice.scored.clear();

@@ -34,7 +34,7 @@ class OpenAiAnswer : public AnswerWriter {
     std::optional<executor::Finish> finish;
     int64_t text_offset = 0;
     bool told_prompt = false;  // The fields about its prompt have been sent.
-    bool opened = false;       // Its role has been sent.
+    bool opened = false;       // Its role has been sent, if it is of a chat.
     bool led = false;          // What of the prompt comes before it has been sent.
   };
 
@@ -46,6 +46,8 @@ class OpenAiAnswer : public AnswerWriter {
   bool leads_with_prompt(size_t prompt, const Choice& choice) const;
   void take_prompt(size_t prompt, executor::Response& response);
   void add(Choice& choice, executor::Response& response);
+  int64_t index_of(size_t prompt, size_t answer) const;
+  void open(size_t prompt, size_t answer, std::string& out);
   void send(size_t prompt, size_t answer, std::string& out);
   void append_choice(std::string& out,
                      int64_t index,
@@ -53,6 +55,7 @@ class OpenAiAnswer : public AnswerWriter {
                      Choice& choice,
                      std::string_view message) const;
   void append_usage(std::string& out) const;
+  void append_event_usage(std::string& out) const;
   std::vector<size_t> best_answers(size_t prompt) const;
 
   const OpenAiRequest request_;

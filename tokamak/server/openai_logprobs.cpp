@@ -34,7 +34,8 @@ int64_t num_characters(const std::string& text) {
   return count;
 }
 
-/// Each token once: two may read the same when they are parts of a character.
+/// The token itself first, as vLLM has it. Each text once: two tokens may read the same when they
+/// are parts of a character.
 void append_top(std::string& out,
                 const executor::TokenLogprobs& logprobs,
                 int32_t chosen,
@@ -47,8 +48,8 @@ void append_top(std::string& out,
     if (seen.size() > 1) out += ',';
     out += key + ":" + number(logprob);
   };
-  for (const runtime::TokenLogprob& top : logprobs.top) add(top.token, top.logprob);
   add(chosen, logprobs.logprob);
+  for (const runtime::TokenLogprob& top : logprobs.top) add(top.token, top.logprob);
   out += '}';
 }
 

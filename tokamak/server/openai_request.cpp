@@ -46,6 +46,7 @@ void read_stream(FieldReader& reader, OpenAiRequest& request) {
   FieldReader inner(*options);
   inner.boolean("include_usage", request.include_usage);
   inner.boolean("continuous_usage_stats", request.continuous_usage);
+  request.continuous_usage = request.continuous_usage && request.include_usage;
   bool obfuscation = false;
   inner.boolean("include_obfuscation", obfuscation);
   if (!inner.ok()) {
