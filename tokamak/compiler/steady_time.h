@@ -12,8 +12,9 @@
 
 namespace tokamak::compiler {
 
-/// Half of the samples of a steady time are within this share of the fastest.
-inline constexpr double kMaxSpread = 0.2;
+/// Half of the samples of a steady time are within this share of the fastest, or within what
+/// threads and clocks differ by themselves.
+inline constexpr double kMaxSpread = 0.2, kMaxSpreadUs = 1;
 /// So often is something timed that is not steady, all in all.
 inline constexpr int kMaxRounds = 3;
 
@@ -22,7 +23,7 @@ struct SampledTime {
   double us = std::numeric_limits<double>::infinity();         ///< The fastest.
   double median_us = std::numeric_limits<double>::infinity();  ///< Of the steadiest round.
   /// Nothing that could be measured is steady too: it will not get better.
-  bool steady() const { return !(median_us > us * (1 + kMaxSpread)); }
+  bool steady() const { return !(median_us > us * (1 + kMaxSpread) + kMaxSpreadUs); }
 };
 SampledTime sampled(std::vector<double> samples_us);
 /// Of the same thing at two times.

@@ -17,8 +17,8 @@ namespace {
 // A GPU's launches are too short to be timed one by one:
 constexpr int kLaunches = 20;  // so many are timed together,
 constexpr int kReplays = 3;    // so often.
-constexpr double kBudgetUs = 40'000, kSampleUs = 100, kMaxRunsOfSample = 20;
-constexpr int kMinSamples = 3, kMaxSamples = 20;
+constexpr double kBudgetUs = 40'000;
+constexpr int kMinRuns = 3, kMaxRuns = 20;
 
 bool attends(const op::Op& op) {
   return op::attention_settings(op).has_value();
@@ -53,22 +53,16 @@ void log_unmade(const kernels::Candidate& candidate, const Error& error) {
       "{} {} cannot be used: {}", candidate.tactic->name, candidate.config.dump(), error.message);
 }
 
-/// Samples of some runs each, so many that waking threads and reading the clock do not count.
+/// Runs one by one: an average would hide that they differ.
 Result<SampledTime> time_runs(device::Device& device, kernels::Kernel& kernel, Trial& trial) {
-  size_t run = 0;
-  auto time = [&](int runs) {
-    return device.time_us([&] {
-      for (int i = 0; i < runs; ++i) kernel.run(trial.launch(run++));
-    });
-  };
-  TKM_ASSIGN(const double warm_up_us, time(1));
-  const int runs = static_cast<int>(
-      std::clamp(std::ceil(kSampleUs / std::max(warm_up_us, 1.0)), 1.0, kMaxRunsOfSample));
   std::vector<double> samples;
-  for (double total = 0; std::ssize(samples) < kMinSamples ||
-                         (total < kBudgetUs && std::ssize(samples) < kMaxSamples);) {
-    TKM_ASSIGN(double us, time(runs));
-    samples.push_back(us / runs);
+  double total = 0;
+  for (int run = -1; run < kMinRuns || (total < kBudgetUs && run < kMaxRuns);
+       ++run) {  // Run -1 warms up.
+    kernels::Launch launch = trial.launch(static_cast<size_t>(run + 1));
+    TKM_ASSIGN(double us, device.time_us([&] { kernel.run(launch); }));
+    if (run < 0) continue;
+    samples.push_back(us);
     total += us;
     if (total > 8 * kBudgetUs) break;
   }
