@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "tokamak/api/floors.h"
 #include "tokamak/api/model_folder.h"
 #include "tokamak/base/file.h"
 #include "tokamak/cli/command.h"
@@ -18,6 +19,19 @@ struct InspectFlags {
 
 constexpr std::string_view kAfter = "after:";
 
+bool has_weights(const std::filesystem::path& checkpoint) {
+  for (const char* name : {"model.safetensors", "model.safetensors.index.json"}) {
+    if (std::filesystem::exists(checkpoint / name)) return true;
+  }
+  return false;
+}
+
+/// Processors do not say their rates; what was timed elsewhere is not held against those here.
+Result<void> add_missing_floors(engine::Engine& engine, device::Device& device) {
+  if (!device.host_accessible() || engine.manifest.fingerprint != device.fingerprint()) return {};
+  return api::add_floors(engine.plan, api::measure_rates(device, engine.manifest.dtype), device);
+}
+
 Result<std::string> stage_text(const InspectFlags& flags,
                                device::Device& device,
                                engine::Engine& engine) {
@@ -35,8 +49,8 @@ Result<std::string> stage_text(const InspectFlags& flags,
     if (flags.stage.starts_with(kAfter)) build.record_passes = {flags.stage.substr(kAfter.size())};
     build.tune = build.tune && of_plan;
     build.machine_code = of_plan;
-    build.dummy_weights =
-        build.dummy_weights || !of_plan || !std::filesystem::exists(model / "model.safetensors");
+    // A plan can be looked at without weights, but those that are here must be the right ones.
+    build.dummy_weights = build.dummy_weights || !of_plan || !has_weights(model);
     api::BuildReport report;
     TKM_ASSIGN(engine, api::build_engine(model, device, build, &report));
     if (flags.stage == "spec") return report.spec;
@@ -47,6 +61,8 @@ Result<std::string> stage_text(const InspectFlags& flags,
   }
   TKM_ASSIGN(runtime::SessionPlan planned,
              runtime::plan_session(engine, device, flags.session.options));
+  if (!flags.html.empty() || flags.stage == "kernels")
+    TKM_RETURN_IF_ERROR(add_missing_floors(engine, device));
   if (!flags.html.empty())
     TKM_RETURN_IF_ERROR(base::write_file_atomic(flags.html, plan_html(engine, planned)));
   if (flags.json) return engine.plan.to_json().dump(1) + "\n";

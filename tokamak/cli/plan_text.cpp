@@ -107,20 +107,24 @@ std::string code_text(const engine::Engine& engine) {
 }
 
 constexpr std::string_view kStyle =
+    ":root{color-scheme:light dark;--back:#fff;--ink:#222;--line:#ddd;--edge:#bbb;--bar:#4a7fb5;"
+    "--product:#dbe9f6;--attention:#fbe3cd;--norm:#e2f0da}"
+    "@media(prefers-color-scheme:dark){:root{--back:#14171c;--ink:#e3e6ec;--line:#2d333d;"
+    "--edge:#4a5260;--bar:#5f97d0;--product:#1f3550;--attention:#4d3319;--norm:#23401f}}"
     "body{font:14px/1.4 system-ui,sans-serif;margin:2em auto;max-width:75em;padding:0 "
-    "1em;color:#222}"
+    "1em;color:var(--ink);background:var(--back)}"
     "h1{font-size:1.3em}h2{font-size:1.1em;margin-top:2em}h3{font-size:1em;margin:1.2em 0 .3em}"
-    "table{border-collapse:collapse}td,th{padding:.2em .8em;text-align:left;border-bottom:1px "
-    "solid #ddd}"
+    "table{border-collapse:collapse;display:block;overflow-x:auto}pre{overflow-x:auto}"
+    "td,th{padding:.2em .8em;text-align:left;border-bottom:1px solid var(--line)}"
     "td.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}"
-    ".bar{background:#4a7fb5;height:1em;display:inline-block;min-width:1px}"
-    ".row{display:flex;width:56em}"
-    ".step{box-sizing:border-box;border:1px solid #bbb;border-radius:4px;padding:.1em "
-    ".3em;margin-right:1px;font-size:.75em;line-height:1.25;overflow:hidden;white-space:nowrap;"
-    "min-width:3.5em}"
-    ".matmul,.norm_matmul{background:#dbe9f6}.attend,.attention,.rope_append,.rope_attend{"
-    "background:#fbe3cd}.rms_norm,."
-    "layer_norm,.add_rms_norm{background:#e2f0da}";
+    ".bar{background:var(--bar);height:1em;display:inline-block;min-width:1px}"
+    ".row{display:flex;width:max-content;min-width:56em}"
+    ".step{box-sizing:border-box;border:1px solid var(--edge);border-radius:4px;padding:.1em "
+    ".3em;margin-right:1px;font-size:.75em;line-height:1.25;white-space:nowrap;"
+    "min-width:max-content}"
+    ".matmul,.norm_matmul{background:var(--product)}"
+    ".attend,.attention,.rope_append,.rope_attend{background:var(--attention)}"
+    ".rms_norm,.layer_norm,.add_rms_norm{background:var(--norm)}";
 
 /// One step size of a kind of layer: its kernels as boxes, as wide as their share of the time.
 /// Kernels without a choice were not timed: their boxes are as wide as their names.
@@ -159,7 +163,9 @@ std::string layer_row(const engine::Plan& plan, const LayerKind& kind, int64_t t
 
 std::string layers_html(const engine::Plan& plan) {
   std::string out =
-      "<h2>Kernels by layer</h2><p>A box is a kernel, as wide as its share of the time; its "
+      "<h2>Kernels by layer</h2><p>A box is a kernel, as wide as its share of the time and at "
+      "least "
+      "as its text; its "
       "figures are microseconds and the share of the floor, which is what reading its weights, "
       "keys and values or computing its products takes at least. Kernels with nothing to choose "
       "are not timed. Where a choice was also timed within a whole layer, its text says what the "
@@ -227,7 +233,8 @@ std::string kernels_text(const engine::Plan& plan) {
 std::string plan_html(const engine::Engine& engine, const runtime::SessionPlan& planned) {
   const engine::Plan& plan = engine.plan;
   std::string out = fmt::format(
-      "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{} "
+      "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" "
+      "content=\"width=device-width, initial-scale=1\"><title>{} "
       "plan</title><style>{}</style><h1>{}</h1>",
       escaped(engine.manifest.model_name),
       kStyle,

@@ -136,6 +136,9 @@ TEST(PlanHtml, draws_the_kernels_of_each_kind_of_layer_with_their_share_of_the_f
   engine.plan = small_plan();
   std::string html = plan_html(engine, {});
   EXPECT_THAT(html, HasSubstr("small &lt;model&gt;"));
+  EXPECT_THAT(html, HasSubstr("<meta name=\"viewport\" content=\"width=device-width, "));
+  EXPECT_THAT(html, HasSubstr("@media(prefers-color-scheme:dark)"));
+  EXPECT_THAT(html, Not(HasSubstr("overflow:hidden"))) << "which would cut labels";
   size_t begin = html.find("<h3>"), end = html.find("<h2>Tactics");
   ASSERT_NE(begin, std::string::npos);
   EXPECT_EQ(html.substr(begin, end - begin), kLayersHtml);

@@ -55,10 +55,13 @@ StepWork step_work(const kernels::KernelDesc& desc, int64_t tokens, const device
   return work;
 }
 
+double floor_us(const StepWork& work, double read_bandwidth, double peak_flops) {
+  if (read_bandwidth <= 0 || peak_flops <= 0) return 0;
+  return 1e6 * std::max(static_cast<double>(work.bytes) / read_bandwidth, work.flops / peak_flops);
+}
+
 double floor_us(const StepWork& work, DType dtype, const device::Device& device) {
-  double bandwidth = device.read_bandwidth(), peak = device.peak_flops(dtype);
-  if (bandwidth <= 0 || peak <= 0) return 0;
-  return 1e6 * std::max(static_cast<double>(work.bytes) / bandwidth, work.flops / peak);
+  return floor_us(work, device.read_bandwidth(), device.peak_flops(dtype));
 }
 
 }  // namespace tokamak::compiler

@@ -15,7 +15,9 @@ struct StepWork {
 /// Of `tokens` rows; ops that attend: on a TrialBatch, as the tuner times them.
 StepWork step_work(const kernels::KernelDesc& desc, int64_t tokens, const device::Device& device);
 
-/// Microseconds; 0 where the device's rates are not known.
+/// Microseconds at these rates (bytes and operations a second); 0 where they are not known.
+double floor_us(const StepWork& work, double read_bandwidth, double peak_flops);
+/// At the rates that the device says.
 double floor_us(const StepWork& work, DType dtype, const device::Device& device);
 
 }  // namespace tokamak::compiler
