@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cstdlib>
+
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "tokamak/api/bench.h"
 #include "tokamak/base/file.h"
 #include "tokamak/cli/command.h"
+#include "tokamak/cli/finding.h"
 #include "tokamak/cli/version.h"
 #include "tokamak/device/cpu/isa.h"
 #include "tokamak/device/cuda/libraries.h"
@@ -15,12 +18,6 @@ namespace {
 struct DoctorFlags {
   bool json = false;
   bool skip_measuring = false;
-};
-
-struct Finding {
-  enum Level { kOk, kNote, kProblem } level;
-  std::string what;
-  std::string advice;
 };
 
 Finding check_processor() {
@@ -38,6 +35,12 @@ Finding check_processor() {
             "no bfloat16 instructions: bfloat16 weights save memory and bandwidth, prompts are "
             "computed at the speed of float32"};
   return {Finding::kOk, what, ""};
+}
+
+Finding check_load() {
+  double load = 0;
+  if (::getloadavg(&load, 1) != 1) return {Finding::kOk, "machine: its load is not known", ""};
+  return processors_in_use(load, static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN)));
 }
 
 Finding check_memory(device::Device& device) {
@@ -89,14 +92,17 @@ Finding missing(Finding::Level level, const Error& error) {
 /// problem.
 std::vector<Finding> check_gpu() {
   namespace cuda = device::cuda;
+  auto load = cuda::gpu_load();  // Before this process uses it, too.
   auto gpu = device::open_device(Target::kCuda);
   if (!gpu.ok()) return {missing(Finding::kNote, gpu.error())};
-  std::vector<Finding> findings = {{Finding::kOk,
-                                    fmt::format("GPU: {}, {} free, driver for CUDA {}",
-                                                (*gpu)->fingerprint(),
-                                                engine::bytes_text((*gpu)->free_bytes()),
-                                                cuda::version_text(cuda::driver_version())),
-                                    ""}};
+  std::vector<Finding> findings = {
+      load.ok() ? gpu_in_use(*load) : missing(Finding::kOk, load.error()),
+      {Finding::kOk,
+       fmt::format("GPU: {}, {} free, driver for CUDA {}",
+                   (*gpu)->fingerprint(),
+                   engine::bytes_text((*gpu)->free_bytes()),
+                   cuda::version_text(cuda::driver_version())),
+       ""}};
   if (auto nvrtc = cuda::nvrtc(); nvrtc.ok())
     findings.push_back(
         {Finding::kOk,
@@ -116,19 +122,21 @@ Result<int> run_doctor(const DoctorFlags& flags) {
   TKM_ASSIGN(auto device, device::open_device(Target::kCpu));
   std::vector<Finding> findings = {{Finding::kOk, version_text(), ""},
                                    check_processor(),
+                                   check_load(),
                                    check_memory(*device),
                                    check_huge_pages(),
                                    check_cache()};
   std::vector<Finding> of_gpu = check_gpu();
   findings.insert(findings.end(), of_gpu.begin(), of_gpu.end());
   if (!flags.skip_measuring) {
+    const double bandwidth = api::measure_read_bandwidth(*device);
     findings.push_back(
         {Finding::kOk,
          fmt::format("memory bandwidth: {:.1f} GB/s read by {} threads (a bfloat16 model of n "
                      "billion parameters decodes at most {:.0f}/n tokens/s)",
-                     api::measure_read_bandwidth(*device) / 1e9,
+                     bandwidth / 1e9,
                      device->pool().num_threads(),
-                     api::measure_read_bandwidth(*device) / 2e9),
+                     bandwidth / 2e9),
          ""});
   }
   bool problem = false;
