@@ -36,6 +36,7 @@ Result<SequenceRunner> SequenceRunner::make(runtime::Session& session,
   for (int64_t s = 0; s < batch; ++s) {
     runner.pages_.emplace_back();
     for (int64_t i = 0; i < pages; ++i) runner.pages_.back().push_back(page++);
+    runner.known_.emplace_back();
   }
   return runner;
 }
@@ -57,6 +58,7 @@ Result<void> SequenceRunner::append_chunks(std::span<const int32_t> tokens, cons
     return base::invalid(
         fmt::format("{} tokens after {} pass the limit of {}", per_sequence, length_, max_tokens_));
   const runtime::SessionInfo& info = session_->info();
+  TKM_RETURN_IF_ERROR(follow_length(length_ + per_sequence));
   int64_t largest = std::max<int64_t>(1, info.max_step_tokens / batch_);
   if (sinks.all_rows)
     largest = std::max<int64_t>(1, std::min(largest, info.max_step_rows / batch_));
@@ -65,6 +67,20 @@ Result<void> SequenceRunner::append_chunks(std::span<const int32_t> tokens, cons
         chunk(tokens, per_sequence, begin, std::min(largest, per_sequence - begin), sinks));
   }
   return {};
+}
+
+Result<void> SequenceRunner::follow_length(int64_t length) {
+  const int64_t after = session_->info().long_sequence_after;
+  if (after == 0 || is_long_ || length <= after) return {};
+  is_long_ = true;
+  if (length_ == 0) return {};
+  std::vector<int32_t> tokens;
+  for (auto& sequence : known_) {
+    tokens.insert(tokens.end(), sequence.begin(), sequence.end());
+    sequence.clear();
+  }
+  length_ = 0;
+  return append_chunks(tokens, {});
 }
 
 Result<void> SequenceRunner::chunk(std::span<const int32_t> tokens,
@@ -79,12 +95,14 @@ Result<void> SequenceRunner::chunk(std::span<const int32_t> tokens,
     sequences.push_back({static_cast<int32_t>(ids.size()),
                          static_cast<int32_t>(count),
                          static_cast<int32_t>(length_),
-                         pages_[static_cast<size_t>(s)]});
+                         pages_[static_cast<size_t>(s)],
+                         is_long_});
     for (int64_t i = 0; i < count; ++i) {
       if (sinks.all_rows || (last_chunk && i == count - 1))
         rows.push_back(static_cast<int32_t>(ids.size()));
       ids.push_back(tokens[static_cast<size_t>(s * per_sequence + begin + i)]);
       positions.push_back(static_cast<int32_t>(length_ + i));
+      if (may_become_long()) known_[static_cast<size_t>(s)].push_back(ids.back());
     }
   }
   std::vector<runtime::SampleRow> samples;
@@ -114,9 +132,12 @@ Result<void> SequenceRunner::decode_greedy(int64_t count, std::span<int32_t> nex
         fmt::format("{} tokens after {} pass the limit of {}", count, length_, max_tokens_));
   std::vector<int32_t> tokens(next.begin(), next.end());
   int64_t under_way = 0;
+  // Of what may become long, all tokens are known before the next step.
+  const int64_t most = may_become_long() ? 1 : session_->info().max_under_way;
   for (int64_t i = 0; i < count; ++i) {
+    TKM_RETURN_IF_ERROR(follow_length(length_ + 1));
     TKM_RETURN_IF_ERROR(launch_decode(tokens));
-    if (++under_way == session_->info().max_under_way) {
+    if (++under_way == most) {
       TKM_RETURN_IF_ERROR(finish_decode(next));
       --under_way;
     }
@@ -134,7 +155,9 @@ Result<void> SequenceRunner::launch_decode(std::span<const int32_t> tokens) {
   std::vector<op::SequenceSpan> sequences;
   std::vector<runtime::SampleRow> samples;
   for (int32_t s = 0; s < static_cast<int32_t>(batch_); ++s) {
-    sequences.push_back({s, 1, static_cast<int32_t>(length_), pages_[static_cast<size_t>(s)]});
+    const auto at = static_cast<size_t>(s);
+    sequences.push_back({s, 1, static_cast<int32_t>(length_), pages_[at], is_long_});
+    if (may_become_long()) known_[at].push_back(tokens[at]);
     samples.push_back(greedy_row(rows.size()));
     rows.push_back(s);
   }

@@ -18,7 +18,11 @@ class SequenceRunner {
   static Result<SequenceRunner> make(runtime::Session& session, int64_t batch, int64_t max_tokens);
 
   /// Forgets the sequences' contents.
-  void reset() { length_ = 0; }
+  void reset() {
+    length_ = 0;
+    is_long_ = false;
+    for (auto& tokens : known_) tokens.clear();
+  }
   int64_t length() const { return length_; }
 
   /// Appends `tokens` [batch][n] (sequence after sequence), in steps that the session can take, and
@@ -43,6 +47,10 @@ class SequenceRunner {
     std::span<int32_t> next;
   };
   Result<void> append_chunks(std::span<const int32_t> tokens, const Sinks& sinks);
+  /// Sees to it that the sequences may grow to `length` tokens: those that become long ones
+  /// (runtime::SessionInfo::long_sequence_after) are computed anew.
+  Result<void> follow_length(int64_t length);
+  bool may_become_long() const { return session_->info().long_sequence_after > 0 && !is_long_; }
   Result<void> chunk(std::span<const int32_t> tokens,
                      int64_t per_sequence,
                      int64_t begin,
@@ -55,7 +63,9 @@ class SequenceRunner {
   int64_t batch_;
   int64_t max_tokens_ = 0;
   int64_t length_ = 0;
+  bool is_long_ = false;
   std::vector<std::vector<int32_t>> pages_;
+  std::vector<std::vector<int32_t>> known_;  ///< Tokens of each sequence that may become long.
 };
 
 /// The largest logit's index, the lowest of equals.

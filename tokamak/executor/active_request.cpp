@@ -22,7 +22,7 @@ ActiveRequest::ActiveRequest(Request request,
       queued_since_(queued_since),
       forked_(request.n == 1),
       tokens_(std::move(request.prompt)),
-      keys_{request.cache_salt, {}},
+      keys_{.salt = request.cache_salt, .pages = {}},
       answer_(std::move(answer)),
       responses_(std::make_shared<ResponseQueue>(request.n)),
       request_(std::make_shared<const Request>(std::move(request))) {
@@ -61,6 +61,12 @@ void ActiveRequest::preempt(KvCache& cache) {
   cache.release(pages_);
   num_cached_ = 0;
   num_published_ = 0;
+}
+
+void ActiveRequest::lengthen() {
+  TKM_CHECK(!running() && pages_.empty(), "a request grows long with {} pages", pages_.size());
+  keys_.is_long = true;
+  keys_.pages.clear();
 }
 
 void ActiveRequest::finish(FinishReason reason,
@@ -225,14 +231,17 @@ bool ActiveRequest::scores(int64_t position) const {
   return position >= num_scored_ && position < end_scored();
 }
 
+int64_t ActiveRequest::num_wanted() const {
+  // A last token is not computed, whatever it is.
+  const bool has_last = under_way_.samples > 0 &&
+                        answer_.num_tokens() + under_way_.samples >= request_->sampling.max_tokens;
+  return num_known() + under_way_.samples - has_last;
+}
+
 Demand ActiveRequest::demand(const KvCache& cache) {
   Demand demand;
   demand.running = running();
-  demand.num_tokens = num_known() + under_way_.samples;
-  // A last token is not computed, whatever it is.
-  if (under_way_.samples > 0 &&
-      answer_.num_tokens() + under_way_.samples >= request_->sampling.max_tokens)
-    --demand.num_tokens;
+  demand.num_tokens = num_wanted();
   demand.num_cached = num_computed();
   demand.samples = request_->sampling.max_tokens > 0;
   demand.first_scored = num_scored_;

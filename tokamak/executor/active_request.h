@@ -59,6 +59,10 @@ class ActiveRequest {
   /// Gives the pages back; what nobody else publishes or uses will be computed again. Nothing of
   /// the answer is lost. Not with a step under way.
   void preempt(KvCache& cache);
+  /// Its next step makes it one of more than `num_tokens` tokens, and it is none yet.
+  bool outgrows(int64_t num_tokens) const { return !keys_.is_long && num_wanted() > num_tokens; }
+  /// From now on its keys and values are those of a long sequence. Not while running.
+  void lengthen();
   /// Gives the pages back and ends the stream, also of answers that are not forked yet. `last` is
   /// the token that ends this answer, if one does.
   void finish(FinishReason reason,
@@ -118,6 +122,7 @@ class ActiveRequest {
   /// Position of the next token to be scored.
   int64_t next_scored() const { return num_scored_; }
   const PageTable& pages() const { return pages_; }
+  bool is_long() const { return keys_.is_long; }
   size_t num_published() const { return num_published_; }
   /// What the sampler needs for the token at `position`: to score it, if the prompt has it.
   runtime::SampleContext sample_context(int64_t position) const;
@@ -133,6 +138,8 @@ class ActiveRequest {
   ActiveRequest(const ActiveRequest& first, int64_t index);
   int64_t end_scored() const;
   int64_t num_known() const { return static_cast<int64_t>(tokens_.size()); }
+  /// Tokens whose keys and values are needed, the one that a step under way samples included.
+  int64_t num_wanted() const;
   void find_pages(const KvCache& cache);
 
   struct UnderWay {

@@ -24,6 +24,7 @@ class FakeSession : public runtime::Session {
  public:
   explicit FakeSession(const runtime::SessionInfo& info) : info_(info) {
     cache_.assign(info.num_pages * op::kPageTokens, -1);
+    is_long_.assign(cache_.size(), false);
   }
 
   const runtime::SessionInfo& info() const override { return info_; }
@@ -173,9 +174,9 @@ class FakeSession : public runtime::Session {
     TKM_CHECK(row == step.token_ids.size(), "rows without a sequence");
   }
 
-  int32_t& slot(const op::SequenceSpan& sequence, int64_t position) {
-    return cache_[sequence.pages[position / op::kPageTokens] * op::kPageTokens +
-                  position % op::kPageTokens];
+  size_t slot(const op::SequenceSpan& sequence, int64_t position) const {
+    return sequence.pages[position / op::kPageTokens] * op::kPageTokens +
+           position % op::kPageTokens;
   }
 
   void write(const runtime::Step& step, const op::SequenceSpan& sequence) {
@@ -183,7 +184,9 @@ class FakeSession : public runtime::Session {
       TKM_CHECK(step.positions[sequence.first_token + i] == sequence.context + i, "positions");
       const int32_t token = step.token_ids[sequence.first_token + i];
       TKM_CHECK(token >= 0 && token < info_.vocab_size, "token {}", token);
-      slot(sequence, sequence.context + i) = token;
+      const size_t at = slot(sequence, sequence.context + i);
+      cache_[at] = token;
+      is_long_[at] = sequence.is_long;
     }
   }
 
@@ -193,8 +196,11 @@ class FakeSession : public runtime::Session {
     std::vector<int32_t> tokens;
     for (const auto& sequence : step.sequences) {
       if (row < sequence.first_token || row >= sequence.first_token + sequence.num_tokens) continue;
-      for (int64_t i = 0; i <= sequence.context + row - sequence.first_token; ++i)
-        tokens.push_back(slot(sequence, i));
+      for (int64_t i = 0; i <= sequence.context + row - sequence.first_token; ++i) {
+        const size_t at = slot(sequence, i);
+        TKM_CHECK(is_long_[at] == sequence.is_long, "position {} is of another length", i);
+        tokens.push_back(cache_[at]);
+      }
     }
     TKM_CHECK(static_cast<int64_t>(tokens.size()) == sample.context.position, "position");
     return tokens;
@@ -225,7 +231,8 @@ class FakeSession : public runtime::Session {
   runtime::SessionInfo info_;
   runtime::StepOrder order_;
   std::deque<Launched> under_way_;
-  std::vector<int32_t> cache_;    // The token at each position of each page.
+  std::vector<int32_t> cache_;    // The token at each position of each page,
+  std::vector<bool> is_long_;     // and whether it was computed as one of a long sequence.
   std::vector<int32_t> sampled_;  // By the last step, of each row of logits.
 };
 

@@ -31,9 +31,9 @@ const base::Hash128& PrefixIndex::key_of(size_t n,
                                          std::span<const int32_t> tokens) const {
   while (keys.pages.size() <= n) {
     const size_t page = keys.pages.size();
-    // The key of a page covers that of the page before it, or the salt.
-    const Hash128 before =
-        page > 0 ? keys.pages.back() : hash_(std::as_bytes(std::span(keys.salt)));
+    // The key of a page covers that of the page before it, or the salt and the length.
+    Hash128 before = page > 0 ? keys.pages.back() : hash_(std::as_bytes(std::span(keys.salt)));
+    if (page == 0 && keys.is_long) before.low = ~before.low;
     std::array<std::byte, sizeof(Hash128) + op::kPageTokens * sizeof(int32_t)> bytes;
     std::memcpy(bytes.data(), &before, sizeof(before));
     const auto own = std::as_bytes(page_of(page, tokens));
@@ -60,7 +60,7 @@ bool PrefixIndex::holds(int32_t page,
                         std::span<const int32_t> tokens) const {
   const Node& node = nodes_[page];
   if (node.parent != parent || orphaned(page)) return false;
-  if (parent < 0 && node.salt != keys.salt) return false;
+  if (parent < 0 && (node.salt != keys.salt || node.is_long != keys.is_long)) return false;
   const auto own = page_of(page, tokens_), wanted = page_of(n, tokens);
   return std::equal(own.begin(), own.end(), wanted.begin());
 }
@@ -89,7 +89,10 @@ bool PrefixIndex::insert(
   node.parent = parent;
   node.parent_serial = parent < 0 ? 0 : nodes_[parent].serial;
   node.key = key;
-  if (parent < 0) node.salt = keys.salt;
+  if (parent < 0) {
+    node.salt = keys.salt;
+    node.is_long = keys.is_long;
+  }
   const auto own = page_of(n, tokens);
   std::copy(own.begin(), own.end(), tokens_.begin() + page * op::kPageTokens);
   return true;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which page holds which tokens after which prefix.
 //
-// Goals: a page is never taken for another (every hit compares salt, tokens and the page before it,
-// so a hash that collides costs a hit and nothing else); nobody can make hashes collide on purpose
-// (they are keyed with a secret of the process). Non-goals: pages that are partly filled.
+// Goals: a page is never taken for another (every hit compares salt, length, tokens and the page
+// before it, so a hash that collides costs a hit and nothing else); nobody can make hashes collide
+// on purpose (they are keyed with a secret of the process). Non-goals: pages that are partly
+// filled.
 #pragma once
 
 #include <cstdint>
@@ -28,10 +29,12 @@ struct PrefixOptions {
 struct PrefixKeys {
   std::string salt;
   std::vector<base::Hash128> pages;
+  bool is_long = false;  ///< Of a long sequence (op::SequenceSpan), whose keys are other ones.
 };
 
 /// A tree of full pages: below each, the pages that continue it; the first pages of all sequences
-/// hang by their salt. Knows tokens, not who holds the pages. Used by one thread.
+/// hang by their salt and by whether they are long. Knows tokens, not who holds the pages. Used by
+/// one thread.
 class PrefixIndex {
  public:
   PrefixIndex(int64_t num_pages, const PrefixOptions& options);
@@ -58,7 +61,8 @@ class PrefixIndex {
     int32_t parent = -1;
     uint64_t parent_serial = 0;  // Tells a parent from another that has its page now.
     Hash128 key;
-    std::string salt;  // Of a node without parent.
+    std::string salt;      // Of a node without parent,
+    bool is_long = false;  // as is this.
   };
   struct KeyHash {
     size_t operator()(const Hash128& key) const { return key.low; }

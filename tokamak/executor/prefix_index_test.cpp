@@ -75,6 +75,9 @@ TEST(PrefixIndex, WhenEveryHashCollidesTokensParentAndSaltStillTell) {
   EXPECT_EQ(index.find(0, -1, same), 0);
   EXPECT_EQ(index.find(0, -1, other), -1);
   EXPECT_EQ(index.find(0, -1, salted), -1);
+  Sequence longer({1, 9});
+  longer.keys.is_long = true;
+  EXPECT_EQ(index.find(0, -1, longer), -1);
   EXPECT_EQ(index.find(0, 5, same), -1) << "below another page";
 
   Sequence last = other;

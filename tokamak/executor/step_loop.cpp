@@ -146,6 +146,20 @@ void StepLoop::end_cancelled(bool cancels) {
   forget_finished();
 }
 
+/// A request that grows beyond the length from which on keys and values are others begins anew,
+/// with what it has as its prompt. False if it must wait for the step under way.
+bool StepLoop::follow_length(ActiveRequest& request) {
+  const int64_t longest = pipeline_.info().long_sequence_after;
+  if (longest == 0 || !request.outgrows(longest)) return true;
+  if (request.running()) {
+    if (!pipeline_.empty()) return false;
+    request.preempt(cache_);
+    ++inbox_->waiting;
+  }
+  request.lengthen();
+  return true;
+}
+
 bool StepLoop::plan_capacity() {
   sort_active();
   capacity_.begin();
@@ -153,6 +167,7 @@ bool StepLoop::plan_capacity() {
   demands_.assign(active_.size(), {});
   for (size_t i = 0; i < active_.size(); ++i) {
     ActiveRequest& request = *active_[i];
+    if (!follow_length(request)) return false;
     if (!request.running() && !capacity_.admitting()) continue;
     demands_[i] = request.demand(cache_);
     verdicts_[i] = capacity_.next(demands_[i]);

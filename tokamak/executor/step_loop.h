@@ -56,6 +56,7 @@ class StepLoop {
   void end_cancelled(bool cancels);
   void advance();
   bool launch_next();
+  bool follow_length(ActiveRequest& request);
   bool plan_capacity();
   bool schedule();
   void admit(ActiveRequest& request);

@@ -58,7 +58,8 @@ void StepPipeline::pack(std::span<const Part> parts) {
     sequences_.push_back({static_cast<int32_t>(token_ids_.size()),
                           part.num_tokens,
                           static_cast<int32_t>(first),
-                          std::span(request.pages()).first(pages_for(end))});
+                          std::span(request.pages()).first(pages_for(end)),
+                          request.is_long()});
     // The rows that ask for logits are consecutive, up to the last one or the one before it.
     for (int64_t i = first; i < end; ++i) {
       if (request.scores(i) || (part.samples && i + 1 == end)) {

@@ -133,6 +133,28 @@ TEST(Conformance, Rope) {
   }
 }
 
+TEST(Conformance, RopeOfLongSequencesAndOthersInOneBatch) {
+  for (DType dtype : kDTypes) {
+    op::Rope rope;
+    rope.head_dim = 80;
+    rope.rotary_dim = 60;
+    rope.scaling = op::RopeScaling::kLongRope;
+    rope.original_max_positions = 4096;
+    rope.attention_factor = 1.19f;
+    for (int i = 0; i < 30; ++i) {
+      rope.factors.push_back(1 + 0.05f * static_cast<float>(i));
+      rope.long_factors.push_back(1.5f + 2 * static_cast<float>(i));
+    }
+    check({.op = rope,
+           .inputs = {rows_of(dtype, 3 * 80), {DType::kI32, {tensor::kTokens}}},
+           .tokens = 17,
+           .integer = [](size_t, int64_t i) {
+             auto position = static_cast<int32_t>((i * 7919 + 1) % 131'072);
+             return i % 2 ? op::in_long_sequence(position) : position;
+           }});
+  }
+}
+
 TEST(Conformance, GathersAndSlices) {
   for_each_shape([](DType dtype, int64_t tokens, int64_t columns) {
     auto ids = [](size_t, int64_t i) { return static_cast<int32_t>(i * 37 % 99); };

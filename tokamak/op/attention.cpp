@@ -231,7 +231,7 @@ void RopeAppend::reference(const RopeAppend& r,
                            TensorSpan inputs,
                            TensorSpan outputs) {
   const KvCache& cache = layer_of(kName, batch, r.layer);
-  std::vector<float> frequencies = rotary_frequencies(r);
+  const RotaryFrequencies frequencies(r);
   auto positions = inputs[1].as<int32_t>();
   int64_t heads = r.num_heads + 2 * r.num_kv_heads;
   std::vector<float> head(static_cast<size_t>(r.head_dim)), normed(head.size());
@@ -250,7 +250,10 @@ void RopeAppend::reference(const RopeAppend& r,
           RmsNorm::reference(norm, batch, norm_inputs, std::span(&y, 1));
           head = normed;
         }
-        if (!is_value) rotate(r, frequencies, positions[static_cast<size_t>(row)], head.data());
+        if (!is_value) {
+          const int32_t given = positions[static_cast<size_t>(row)];
+          rotate(r, frequencies.at(given), plain_position(given), head.data());
+        }
         if (is_query) {
           std::copy(head.begin(),
                     head.end(),
@@ -292,6 +295,13 @@ void RopeAttend::reference(const RopeAttend& r,
   TensorView view = q.view();
   RopeAppend::reference(r, batch, inputs, std::span(&view, 1));
   Attend::reference(r.attend(), batch, std::span(&view, 1), outputs);
+}
+
+int64_t long_sequence_after(const Op& op) {
+  const RotarySettings* rotary = op.as<Rope>();
+  if (const auto* append = op.as<RopeAppend>()) rotary = append;
+  if (const auto* both = op.as<RopeAttend>()) rotary = both;
+  return rotary && !rotary->long_factors.empty() ? rotary->original_max_positions : 0;
 }
 
 std::optional<AttentionSettings> attention_settings(const Op& op) {

@@ -90,6 +90,10 @@ struct RopeAttend : RopeAppend {
   static void reference(const RopeAttend&, const BatchView&, TensorSpan inputs, TensorSpan outputs);
 };
 
+/// Tokens of a sequence beyond which the op rotates all its positions in another way (longrope); 0:
+/// none, as of ops that do not rotate.
+int64_t long_sequence_after(const Op& op);
+
 /// Of an op that attends; nothing for others.
 std::optional<AttentionSettings> attention_settings(const Op& op);
 

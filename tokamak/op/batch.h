@@ -20,6 +20,7 @@ struct SequenceSpan {
   int32_t context = 0;  ///< Tokens of this sequence in the cache before this step.
   std::span<const int32_t>
       pages;  ///< Page of each run of kPageTokens positions, enough for context + num_tokens.
+  bool is_long = false;  ///< Its positions are rotated as those of a long sequence.
 };
 
 /// The pages of one layer. Page p is [K|V][kv_head][kPageTokens][head_dim] of `dtype` at data + p *

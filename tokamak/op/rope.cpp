@@ -42,7 +42,9 @@ double yarn_frequency(const RotarySettings& s, double frequency, size_t index) {
 
 }  // namespace
 
-std::vector<float> rotary_frequencies(const RotarySettings& s) {
+std::vector<float> rotary_frequencies(const RotarySettings& s, bool long_sequence) {
+  const std::vector<float>& factors =
+      long_sequence && !s.long_factors.empty() ? s.long_factors : s.factors;
   std::vector<float> out(static_cast<size_t>(s.rotary_dim / 2));
   for (size_t i = 0; i < out.size(); ++i) {
     double frequency = std::pow(static_cast<double>(s.theta),
@@ -60,7 +62,7 @@ std::vector<float> rotary_frequencies(const RotarySettings& s) {
         frequency = yarn_frequency(s, frequency, i);
         break;
       case RopeScaling::kLongRope:
-        frequency /= s.factors[i];
+        frequency /= factors[i];
         break;
     }
     out[i] = static_cast<float>(frequency);
@@ -127,13 +129,19 @@ Result<void> check_scaling(std::string_view op, const RotarySettings& s) {
                     s.theta));
   }
   if (s.scaling != RopeScaling::kLongRope) return {};
-  if (static_cast<int64_t>(s.factors.size()) != s.rotary_dim / 2) {
-    return type_error(
-        op,
-        fmt::format("longrope has {} factors for {} pairs", s.factors.size(), s.rotary_dim / 2));
+  if (!s.long_factors.empty() && s.original_max_positions <= 0)
+    return type_error(op, "longrope by length needs original_max_positions");
+  for (const std::vector<float>* factors : {&s.factors, &s.long_factors}) {
+    if (factors == &s.long_factors && factors->empty()) continue;
+    if (static_cast<int64_t>(factors->size()) != s.rotary_dim / 2) {
+      return type_error(
+          op,
+          fmt::format("longrope has {} factors for {} pairs", factors->size(), s.rotary_dim / 2));
+    }
+    if (!std::all_of(factors->begin(), factors->end(), is_positive))
+      return type_error(op, "longrope has a factor that is not positive");
   }
-  if (std::all_of(s.factors.begin(), s.factors.end(), is_positive)) return {};
-  return type_error(op, "longrope has a factor that is not positive");
+  return {};
 }
 
 }  // namespace
@@ -173,13 +181,13 @@ void Rope::reference(const Rope& r, const BatchView&, TensorSpan inputs, TensorS
   auto x = inputs[0].as<float>(), y = outputs[0].as<float>();
   auto positions = inputs[1].as<int32_t>();
   std::copy(x.begin(), x.end(), y.begin());
-  std::vector<float> frequencies = rotary_frequencies(r);
+  const RotaryFrequencies frequencies(r);
   int64_t heads = inputs[0].columns() / r.head_dim;
   for (size_t t = 0; t < positions.size(); ++t) {
     for (int64_t h = 0; h < heads; ++h) {
       rotate(r,
-             frequencies,
-             positions[t],
+             frequencies.at(positions[t]),
+             plain_position(positions[t]),
              &y[(t * static_cast<size_t>(heads) + static_cast<size_t>(h)) *
                 static_cast<size_t>(r.head_dim)]);
     }

@@ -83,6 +83,44 @@ TEST(RotaryFrequencies, are_those_of_the_published_scalings) {
                      {1, 0.08f, 0.004f, 3.333333333e-05f});
 }
 
+TEST(RotaryFrequencies, of_long_sequences_are_divided_by_factors_of_their_own) {
+  RotarySettings settings{.rotary_dim = 4,
+                          .theta = 100,
+                          .scaling = RopeScaling::kLongRope,
+                          .original_max_positions = 8,
+                          .factors = {1, 2},
+                          .long_factors = {4, 5}};
+  const RotaryFrequencies frequencies(settings);
+  auto expect = [](std::span<const float> got, float first, float second) {
+    EXPECT_NEAR(got[0], first, 1e-7);
+    EXPECT_NEAR(got[1], second, 1e-7);
+  };
+  expect(frequencies.at(3), 1, 0.05f);
+  expect(frequencies.at(in_long_sequence(3)), 0.25f, 0.02f);
+  settings.long_factors.clear();
+  expect(RotaryFrequencies(settings).at(in_long_sequence(3)), 1, 0.05f);
+  for (int32_t position : {0, 1, INT32_MAX}) {
+    EXPECT_TRUE(is_in_long_sequence(in_long_sequence(position)));
+    EXPECT_EQ(plain_position(in_long_sequence(position)), position);
+    EXPECT_EQ(plain_position(position), position);
+  }
+}
+
+TEST(Rope, turns_a_position_of_a_long_sequence_by_its_own_frequency) {
+  RotarySettings settings{.rotary_dim = 2,
+                          .scaling = RopeScaling::kLongRope,
+                          .original_max_positions = 8,
+                          .factors = {2},
+                          .long_factors = {5}};
+  Tensor x = floats({3, 2}, {1, 0, 1, 0, 1, 0});
+  auto angle = [](float a) { return std::pair(std::cos(a), std::sin(a)); };
+  auto [c0, s0] = angle(3.0f / 2);
+  auto [c1, s1] = angle(3.0f / 5);
+  expect_near(
+      run(rope(2, settings), {x, ints({3, in_long_sequence(3), in_long_sequence(0)})})[0].floats(),
+      {c0, s0, c1, s1, 1, 0});
+}
+
 TEST(Rope, turns_pairs_by_position_times_frequency) {
   // One pair that turns by one radian a position, in both layouts, and two elements that stay.
   Tensor x = floats({2, 4}, {1, 0, 5, 6, 0, 2, 7, 8});
@@ -171,6 +209,21 @@ TEST(Rope, types) {
       {rope(4, {.rotary_dim = 4, .scaling = RopeScaling::kLongRope, .factors = {1, 0}}),
        in,
        "rope: longrope has a factor that is not positive"},
+      {rope(4,
+            {.rotary_dim = 4,
+             .scaling = RopeScaling::kLongRope,
+             .factors = {1, 1},
+             .long_factors = {1, 2}}),
+       in,
+       "rope: longrope by length needs original_max_positions"},
+      {rope(4,
+            {.rotary_dim = 4,
+             .scaling = RopeScaling::kLongRope,
+             .original_max_positions = 8,
+             .factors = {1, 1},
+             .long_factors = {1}}),
+       in,
+       "rope: longrope has 1 factors for 2 pairs"},
   });
 }
 

@@ -33,7 +33,8 @@ class EngineSession : public Session {
              .max_step_tokens = planned_.limits.max_tokens,
              .max_step_rows = planned_.limits.max_rows,
              .max_sequences = planned_.limits.max_sequences,
-             .num_pages = planned_.limits.num_pages};
+             .num_pages = planned_.limits.num_pages,
+             .long_sequence_after = planned_.long_sequence_after};
   }
 
   Result<void> load(const engine::Engine& engine,

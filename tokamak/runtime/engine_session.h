@@ -29,6 +29,7 @@ struct SessionPlan {
   engine::StepLimits limits;
   engine::MemoryPlan memory;
   int64_t max_seq_len = 0;
+  int64_t long_sequence_after = 0;  ///< See SessionInfo.
   int64_t in_use_bytes = 0;  ///< Of a GPU before: the driver's, the kernels', other processes'.
 };
 /// Errors: those of verify_plan(), invalid (an option out of range), out_of_memory with the table

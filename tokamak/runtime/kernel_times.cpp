@@ -30,7 +30,12 @@ struct DecodeStep {
         pages.back().push_back(next++ % static_cast<int32_t>(info.num_pages));
     }
     for (int32_t s = 0; s < static_cast<int32_t>(batch); ++s)
-      sequences.push_back({s, 1, static_cast<int32_t>(context), pages[static_cast<size_t>(s)]});
+      sequences.push_back(
+          {.first_token = s,
+           .num_tokens = 1,
+           .context = static_cast<int32_t>(context),
+           .pages = pages[static_cast<size_t>(s)],
+           .is_long = info.long_sequence_after > 0 && context >= info.long_sequence_after});
   }
   Step step() const {
     return {

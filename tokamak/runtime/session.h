@@ -23,6 +23,10 @@ struct SessionInfo {
   int64_t num_pages = 0;        ///< Pages of op::kPageTokens tokens in the KV pool.
   int64_t max_under_way = 1;    ///< Steps that may be launched and not finished. With 2, the next
                                 ///< one is launched while the device works; with 1, launch() works.
+  /// A sequence of more tokens is a long one (op::SequenceSpan::is_long): its keys and values,
+  /// those of all its positions, are others than before it grew so long, and are computed again. 0:
+  /// no sequence is long.
+  int64_t long_sequence_after = 0;
 };
 
 /// Row `row` of the step's logits asks for a token.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "tokamak/op/attention.h"
 #include "tokamak/runtime/chooser.h"
 #include "tokamak/runtime/sampling_block.h"
 #include "tokamak/runtime/verify_plan.h"
@@ -45,6 +46,20 @@ int64_t memory_budget(const device::Device& device, const SessionOptions& option
   return static_cast<int64_t>(static_cast<double>(free) * options.memory_share);
 }
 
+/// SessionInfo::long_sequence_after, which layers must agree on.
+Result<int64_t> long_sequence_after(const Plan& plan) {
+  int64_t out = 0;
+  for (const engine::PlanStep& step : plan.steps) {
+    TKM_ASSIGN(op::Op op, op::Op::parse(step.op, step.attributes));
+    const int64_t after = op::long_sequence_after(op);
+    if (out && after && out != after)
+      return base::unsupported(fmt::format(
+          "plan: some layers rotate otherwise from {} tokens on, others from {}", out, after));
+    out = std::max(out, after);
+  }
+  return out;
+}
+
 }  // namespace
 
 Result<void> in_range(std::string_view name, int64_t value, int64_t low, int64_t high) {
@@ -61,6 +76,7 @@ Result<SessionPlan> plan_with_kernels(const Plan& plan,
   SessionPlan out;
   if (!device.host_accessible()) out.in_use_bytes = device.total_bytes() - device.free_bytes();
   out.max_seq_len = options.max_seq_len ? options.max_seq_len : plan.max_positions;
+  TKM_ASSIGN(out.long_sequence_after, long_sequence_after(plan));
   out.limits.max_tokens = tokens;
   out.limits.max_sequences = std::min(options.max_sequences, tokens);
   out.limits.max_rows = options.max_step_rows ? options.max_step_rows : out.limits.max_sequences;

@@ -74,6 +74,14 @@ Result<void> check_step(const Step& step,
     TKM_RETURN_IF_ERROR(in_range("tokens of a sequence", sequence.num_tokens, 1, tokens - next));
     TKM_RETURN_IF_ERROR(in_range(
         "context of a sequence", sequence.context, 0, info.max_seq_len - sequence.num_tokens));
+    const int64_t longest = info.long_sequence_after;  // Of those that are not long.
+    if (sequence.is_long ? longest == 0 : longest > 0 && end > longest)
+      return base::invalid(
+          fmt::format("a sequence of {} tokens is given as one that is {}long; long are those of "
+                      "more than {}, if not 0",
+                      end,
+                      sequence.is_long ? "" : "not ",
+                      longest));
     TKM_RETURN_IF_ERROR(in_range(
         "pages of a sequence", static_cast<int64_t>(sequence.pages.size()), pages, INT64_MAX));
     for (int64_t i = 0; i < pages; ++i)

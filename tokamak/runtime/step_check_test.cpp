@@ -139,5 +139,27 @@ TEST_F(StepOrderTest, a_row_gives_one_token) {
   EXPECT_EQ(launch(decode), "sample row is 0, must be between 1 and 1");
 }
 
+TEST(StepCheck, a_sequence_is_long_where_it_must_be_and_nowhere_else) {
+  SessionInfo info = kInfo;
+  auto check = [&](bool is_long) {
+    Decode decode({7}, {nullptr});  // Its sixth token.
+    decode.sequences[0].is_long = is_long;
+    auto checked = check_step(decode.step(), info);
+    return checked.ok() ? "ok" : checked.error().message;
+  };
+  EXPECT_EQ(check(false), "ok");
+  EXPECT_EQ(check(true),
+            "a sequence of 6 tokens is given as one that is long; long are those of more than 0, "
+            "if not 0");
+  info.long_sequence_after = 6;
+  EXPECT_EQ(check(false), "ok");
+  EXPECT_EQ(check(true), "ok") << "these may be the first tokens of more";
+  info.long_sequence_after = 5;
+  EXPECT_EQ(check(false),
+            "a sequence of 6 tokens is given as one that is not long; long are those of more than "
+            "5, if not 0");
+  EXPECT_EQ(check(true), "ok");
+}
+
 }  // namespace
 }  // namespace tokamak::runtime

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "tokamak/op/rope.h"
+
 namespace tokamak::runtime {
 
 StepShape shape_of(const Step& step) {
@@ -49,6 +51,11 @@ void StepInputs::set(const Step* step, const StepShape& shape) {
   const Step& from = step ? *step : nothing;
   stage(layout_.token_ids, from.token_ids, shape.tokens);
   stage(layout_.positions, from.positions, shape.tokens);
+  for (const op::SequenceSpan& sequence : from.sequences) {
+    if (!sequence.is_long) continue;
+    int32_t* positions = staged(layout_.positions) + sequence.first_token;
+    std::transform(positions, positions + sequence.num_tokens, positions, op::in_long_sequence);
+  }
   stage(layout_.rows, from.logit_rows, shape.rows);
   stage_sequences(step, shape);
   if (staging_[0].data() != block_.data())

@@ -20,16 +20,17 @@ namespace {
 class Rotation {
  public:
   Rotation(const op::RotarySettings& settings, int64_t head_dim)
-      : settings_(settings), frequencies_(op::rotary_frequencies(settings)), head_dim_(head_dim) {}
+      : settings_(settings), frequencies_(settings), head_dim_(head_dim) {}
 
-  int64_t num_pairs() const { return static_cast<int64_t>(frequencies_.size()); }
+  int64_t num_pairs() const { return settings_.rotary_dim / 2; }
   int64_t scratch_floats() const { return round_up(head_dim_ + 2 * num_pairs(), 16); }
 
   /// The fields that all heads of a token at `position` share.
   TokenHeads prepare(int32_t position, float* scratch) const {
     float *cosines = scratch + head_dim_, *sines = cosines + num_pairs();
-    for (size_t i = 0; i < frequencies_.size(); ++i) {
-      float angle = static_cast<float>(position) * frequencies_[i];
+    const std::span<const float> frequencies = frequencies_.at(position);
+    for (size_t i = 0; i < frequencies.size(); ++i) {
+      float angle = static_cast<float>(op::plain_position(position)) * frequencies[i];
       cosines[i] = std::cos(angle) * settings_.attention_factor;
       sines[i] = std::sin(angle) * settings_.attention_factor;
     }
@@ -43,7 +44,7 @@ class Rotation {
 
  private:
   op::RotarySettings settings_;
-  std::vector<float> frequencies_;
+  op::RotaryFrequencies frequencies_;
   int64_t head_dim_;
 };
 

@@ -142,7 +142,7 @@ __global__ void __launch_bounds__(C.warps * 32, 1)
   };
 #pragma unroll
   for (int s = 0; s < C.stages; ++s) fetch(pages.first + s);
-  Turns<R> turns = turns_at<R>(static_cast<float>(positions[row]), rope);
+  Turns<R> turns = turns_at<R>(positions[row], rope);
   for (int at = static_cast<int>(threadIdx.x) * 4; at < 16 * C.pitch(); at += kThreads * 4)
     *reinterpret_cast<u32*>(&shared.queries[0][at]) = 0;
   __syncthreads();

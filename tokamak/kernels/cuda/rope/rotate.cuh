@@ -16,6 +16,7 @@ struct RopeConfig {
   int kv_heads;
   int head_dim;
   int rotary_dim;
+  bool by_length;  ///< Positions of long sequences are given as -1 - position.
   /// Pairs of a lane.
   TKM_DEVICE constexpr int steps() const { return ((head_dim + 1) / 2 + 31) / 32; }
 };
@@ -24,6 +25,7 @@ struct RopeParams {
   float attention_factor;
   float eps;
   float frequencies[128];
+  float long_frequencies[128];  ///< Of long sequences, by_length.
 };
 
 /// Sine and cosine of this lane's pairs.
@@ -34,14 +36,17 @@ struct Turns {
 
 /// Angles are reduced in f64, since positions reach a million.
 template <RopeConfig C>
-TKM_DEVICE Turns<C> turns_at(float position, const RopeParams& params) {
+TKM_DEVICE Turns<C> turns_at(int given, const RopeParams& params) {
   Turns<C> out;
+  const bool in_long = C.by_length && given < 0;
+  const float position = static_cast<float>(in_long ? -1 - given : given);
 #pragma unroll
   for (int s = 0; s < C.steps(); ++s) {
     int p = lane_id() + 32 * s;
     if (p >= C.rotary_dim / 2) continue;
     // Half turns between -1 and 1 of the rounded angle that the reference takes.
-    double turns = static_cast<double>(position * params.frequencies[p]) * 0.31830988618379067;
+    const float frequency = in_long ? params.long_frequencies[p] : params.frequencies[p];
+    double turns = static_cast<double>(position * frequency) * 0.31830988618379067;
     turns -= 2.0 * rint(turns * 0.5);
     sincospif(static_cast<float>(turns), &out.sine[s], &out.cosine[s]);
     out.sine[s] *= params.attention_factor;
