@@ -2,6 +2,7 @@
 #include "tokamak/api/build.h"
 
 #include <chrono>
+#include <optional>
 
 #include "tokamak/api/model_folder.h"
 #include "tokamak/base/fields.h"
@@ -17,8 +18,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Result<DType> engine_dtype(const std::string& asked, DType stored) {
-  if (asked == "auto") return stored == DType::kF16 ? DType::kBF16 : stored;
+Result<DType> engine_dtype(const std::string& asked, std::optional<DType> stored) {
+  if (asked == "auto") return stored == DType::kF32 ? DType::kF32 : DType::kBF16;
   auto dtype = tensor::dtype_from_name(asked);
   if (dtype.ok() && (*dtype == DType::kF32 || *dtype == DType::kBF16)) return dtype;
   return base::unsupported(fmt::format("dtype '{}' is not one of auto, bfloat16, float32", asked));

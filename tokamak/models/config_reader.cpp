@@ -1,65 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokamak/models/config_reader.h"
 
-#include <algorithm>
-#include <cmath>
+#include "tokamak/models/harmless_keys.h"
 
 namespace tokamak::models {
 namespace {
-
-/// Keys of config.json that say nothing about the numbers of inference.
-constexpr std::string_view kHarmless[] = {"_from_model_config",
-                                          "_attn_implementation",
-                                          "_name_or_path",
-                                          "architectures",
-                                          "attention_dropout",
-                                          "auto_map",
-                                          "bos_token_id",
-                                          "cache_implementation",
-                                          "classifier_dropout",
-                                          "dtype",
-                                          "embd_pdrop",
-                                          "eos_token_id",
-                                          "id2label",
-                                          "initializer_range",
-                                          "label2id",
-                                          "max_window_layers",
-                                          "max_length",
-                                          "min_length",
-                                          "do_sample",
-                                          "temperature",
-                                          "top_k",
-                                          "top_p",
-                                          "num_beams",
-                                          "repetition_penalty",
-                                          "length_penalty",
-                                          "model_type",
-                                          "output_attentions",
-                                          "output_hidden_states",
-                                          "pad_token_id",
-                                          "pretraining_tp",
-                                          "resid_pdrop",
-                                          "hidden_dropout",
-                                          "residual_dropout",
-                                          "embedding_dropout",
-                                          "attn_pdrop",
-                                          "return_dict",
-                                          "task_specific_params",
-                                          "tokenizer_class",
-                                          "torch_dtype",
-                                          "transformers_version",
-                                          "unsloth_version",
-                                          "unsloth_fixed",
-                                          "use_cache",
-                                          "use_return_dict",
-                                          "vocab_size",
-                                          "num_labels",
-                                          "problem_type",
-                                          "finetuning_task",
-                                          "is_decoder",
-                                          "is_encoder_decoder",
-                                          "torchscript",
-                                          "chunk_size_feed_forward"};
 
 Error prefixed(const Error& error) {
   return {error.code, "config.json: " + error.message, error.hint};
@@ -74,6 +19,12 @@ const Json* ConfigReader::find(std::string_view key) {
 
 bool ConfigReader::has(std::string_view key) {
   return find(key) != nullptr;
+}
+
+bool ConfigReader::is_null(std::string_view key) {
+  read_.emplace(key);
+  auto it = config_.find(std::string(key));
+  return it != config_.end() && it->is_null();
 }
 
 void ConfigReader::fail(Error error) {
@@ -92,6 +43,33 @@ int64_t ConfigReader::size(std::string_view key, std::optional<int64_t> fallback
     return 1;
   }
   return *value;
+}
+
+int64_t ConfigReader::size(std::initializer_list<std::string_view> names,
+                           std::optional<int64_t> fallback) {
+  std::string_view found;
+  for (std::string_view name : names) {
+    if (!has(name)) continue;
+    if (!found.empty() && *find(found) != *find(name)) {
+      fail(base::invalid(fmt::format("'{}' = {} contradicts '{}' = {}",
+                                     name,
+                                     find(name)->dump(),
+                                     found,
+                                     find(found)->dump())));
+    }
+    if (found.empty()) found = name;
+  }
+  return size(found.empty() ? *names.begin() : found, fallback);
+}
+
+std::optional<int64_t> ConfigReader::size_or_off(std::string_view key,
+                                                 std::optional<int64_t> fallback) {
+  if (has(key)) return size(key);
+  return is_null(key) ? std::nullopt : fallback;
+}
+
+double ConfigReader::number_or_off(std::string_view key, double fallback) {
+  return is_null(key) ? 0.0 : number(key, fallback);
 }
 
 double ConfigReader::number(std::string_view key, std::optional<double> fallback) {
@@ -153,106 +131,10 @@ op::ActivationKind ConfigReader::activation(std::string_view key,
   return op::ActivationKind::kNone;
 }
 
-op::RotarySettings ConfigReader::rotary(int64_t head_dim,
-                                        int64_t max_positions,
-                                        std::string_view layer_type,
-                                        double default_theta) {
-  op::RotarySettings settings;
-  settings.theta = static_cast<float>(default_theta);
-  double partial = number("partial_rotary_factor", 1.0);
-  const Json* parameters = find("rope_parameters");
-  if (parameters && !layer_type.empty()) {
-    if (const Json* nested = base::find(*parameters, layer_type)) parameters = nested;
-  }
-  if (parameters) {
-    if (auto value = base::get_number(*parameters, "partial_rotary_factor", partial); value.ok())
-      partial = *value;
-    if (auto theta = base::get_number(*parameters, "rope_theta", default_theta); theta.ok())
-      settings.theta = static_cast<float>(*theta);
-    else
-      fail(theta.error());
-  } else {
-    settings.theta = static_cast<float>(number("rope_theta", default_theta));
-  }
-  ignore("rope_theta");
-  settings.rotary_dim = static_cast<int64_t>(static_cast<double>(head_dim) * partial) / 2 * 2;
-  const Json* scaling = find("rope_scaling");
-  if (!parameters) parameters = scaling;
-  return parameters ? rotary_from(*parameters, settings, head_dim, max_positions) : settings;
-}
-
-op::RotarySettings ConfigReader::rotary_from(const Json& json,
-                                             op::RotarySettings s,
-                                             int64_t head_dim,
-                                             int64_t max_positions) {
-  auto get = [&](std::string_view key, std::optional<double> fallback) {
-    auto value = base::get_number(json, key, fallback);
-    if (!value.ok()) fail(value.error());
-    return static_cast<float>(value.ok() ? *value : fallback.value_or(1.0));
-  };
-  const Json* type = base::find(json, "rope_type");
-  if (!type) type = base::find(json, "type");
-  std::string name = type && type->is_string() ? type->get<std::string>() : "default";
-  int64_t original =
-      static_cast<int64_t>(get("original_max_position_embeddings",
-                               static_cast<double>(has("original_max_position_embeddings")
-                                                       ? size("original_max_position_embeddings")
-                                                       : max_positions)));
-  if (name == "default" || name == "none") return s;
-  if (name == "linear") {
-    s.scaling = op::RopeScaling::kLinear;
-    s.factor = get("factor", {});
-  } else if (name == "llama3") {
-    s.scaling = op::RopeScaling::kLlama3;
-    s.factor = get("factor", {});
-    s.low_freq_factor = get("low_freq_factor", {});
-    s.high_freq_factor = get("high_freq_factor", {});
-    s.original_max_positions = original;
-  } else if (name == "yarn") {
-    s.scaling = op::RopeScaling::kYarn;
-    s.factor = get("factor", {});
-    s.beta_fast = get("beta_fast", 32.0);
-    s.beta_slow = get("beta_slow", 1.0);
-    if (const Json* truncate = base::find(json, "truncate"); truncate && truncate->is_boolean())
-      s.truncate = truncate->get<bool>();
-    s.original_max_positions = original;
-    s.attention_factor =
-        get("attention_factor", 0.1 * std::log(std::max(1.0, static_cast<double>(s.factor))) + 1.0);
-    if (base::find(json, "mscale") || base::find(json, "mscale_all_dim"))
-      fail(base::unsupported("yarn with mscale is not supported for this family"));
-  } else if (name == "longrope" || name == "su") {
-    // Which list applies is a matter of the context that the model is to serve: the long one,
-    // unless the model's whole context is short.
-    s.scaling = op::RopeScaling::kLongRope;
-    bool is_long = max_positions > original;
-    auto factors = base::get_numbers(json, is_long ? "long_factor" : "short_factor");
-    if (!factors.ok())
-      fail(factors.error());
-    else
-      s.factors.assign(factors->begin(), factors->end());
-    double factor = static_cast<double>(max_positions) / static_cast<double>(original);
-    double attention =
-        factor <= 1.0 ? 1.0
-                      : std::sqrt(1.0 + std::log(factor) / std::log(static_cast<double>(original)));
-    s.attention_factor = get("attention_factor", attention);
-    s.original_max_positions = original;
-  } else {
-    fail(base::unsupported(fmt::format(
-        "rotary scaling '{}' is not one of default, linear, llama3, yarn, longrope", name)));
-    return s;
-  }
-  if (auto checked = op::check_rotary("config.json rope", s, head_dim); !checked.ok())
-    fail(checked.error());
-  return s;
-}
-
 Result<void> ConfigReader::finish() {
   if (error_) return *error_;
   for (const auto& [key, value] : config_.items()) {
-    if (read_.contains(key) ||
-        std::find(std::begin(kHarmless), std::end(kHarmless), key) != std::end(kHarmless))
-      continue;
-    if (value.is_null() || value == Json(false)) continue;  // A feature that is off.
+    if (read_.contains(key) || is_harmless(key, value)) continue;
     return base::unsupported(
         fmt::format(
             "config.json: '{}' = {} is not known for this family and could change the results",

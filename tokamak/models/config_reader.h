@@ -10,7 +10,6 @@
 
 #include "tokamak/base/json.h"
 #include "tokamak/op/activation.h"
-#include "tokamak/op/rope.h"
 #include "tokamak/tensor/dtype.h"
 
 namespace tokamak::models {
@@ -20,9 +19,17 @@ class ConfigReader {
  public:
   explicit ConfigReader(const Json& config) : config_(config) {}
 
-  bool has(std::string_view key);  ///< Present and not null.
+  bool has(std::string_view key);      ///< Present and not null.
+  bool is_null(std::string_view key);  ///< Present, and says that there is none.
+  /// The value, which counts as read; null if it is absent or null.
+  const Json* find(std::string_view key);
   /// Without a fallback the key must be there. Sizes are positive and below 2^31.
   int64_t size(std::string_view key, std::optional<int64_t> fallback = {});
+  /// Of a key with several names; two of them must not contradict each other.
+  int64_t size(std::initializer_list<std::string_view> names, std::optional<int64_t> fallback = {});
+  /// Null turns off what a missing key has at its fallback: nothing, or 0.
+  std::optional<int64_t> size_or_off(std::string_view key, std::optional<int64_t> fallback);
+  double number_or_off(std::string_view key, double fallback);
   double number(std::string_view key, std::optional<double> fallback = {});
   bool boolean(std::string_view key, std::optional<bool> fallback = {});
   std::string string(std::string_view key, std::optional<std::string> fallback = {});
@@ -33,26 +40,12 @@ class ConfigReader {
   void require(std::string_view key, const Json& value);
 
   op::ActivationKind activation(std::string_view key, std::optional<std::string> fallback = {});
-  /// Rotary settings in both spellings: `rope_parameters` (with one entry a layer type, if
-  /// `layer_type` is given and it is so nested) or `rope_theta` + `rope_scaling`. `head_dim`
-  /// elements a head, of which partial_rotary_factor rotate.
-  op::RotarySettings rotary(int64_t head_dim,
-                            int64_t max_positions,
-                            std::string_view layer_type = {},
-                            double default_theta = 10000.0);
-
   void fail(Error error);
   /// The first error, or unsupported: a key that could change the numbers and that no reader asked
   /// for, by name.
   Result<void> finish();
 
  private:
-  const Json* find(std::string_view key);
-  op::RotarySettings rotary_from(const Json& json,
-                                 op::RotarySettings settings,
-                                 int64_t head_dim,
-                                 int64_t max_positions);
-
   const Json& config_;
   std::set<std::string, std::less<>> read_;
   std::optional<Error> error_;

@@ -160,6 +160,31 @@ std::vector<LayerSpec> uniform_layers(int64_t num_layers,
   return std::vector<LayerSpec>(static_cast<size_t>(num_layers), LayerSpec{rotary, window});
 }
 
+namespace {
+
+/// Limits that keep every product of sizes far from overflowing: of a dimension and of a weight.
+constexpr int64_t kMostColumns = int64_t{1} << 31, kMostElements = int64_t{1} << 40;
+
+Result<void> check_weight(std::string_view what, int64_t rows, int64_t columns) {
+  if (rows < kMostColumns && columns < kMostColumns && rows * columns <= kMostElements) return {};
+  return base::invalid(fmt::format(
+      "config.json: {} of {} by {} elements, a weight has at most 2^40", what, rows, columns));
+}
+
+/// The sizes are each below 2^31.
+Result<void> check_sizes(const DecoderSpec& spec) {
+  const int64_t q = spec.num_heads * spec.head_dim, kv = spec.num_kv_heads * spec.head_dim;
+  TKM_RETURN_IF_ERROR(check_weight("queries", q, spec.hidden_size));
+  TKM_RETURN_IF_ERROR(check_weight("keys", kv, spec.hidden_size));
+  TKM_RETURN_IF_ERROR(check_weight("queries, keys and values", q + 2 * kv, spec.hidden_size));
+  TKM_RETURN_IF_ERROR(check_weight("an MLP", 2 * spec.intermediate_size, spec.hidden_size));
+  TKM_RETURN_IF_ERROR(check_weight("a vocabulary", spec.vocab_size, spec.hidden_size));
+  if (spec.names.position_embedding.empty()) return {};
+  return check_weight("positions", spec.max_positions, spec.hidden_size);
+}
+
+}  // namespace
+
 Result<std::unique_ptr<ir::Graph>> decoder_graph(const DecoderSpec& spec, DType dtype) {
   if (spec.num_heads % spec.num_kv_heads) {
     return base::invalid(
@@ -167,6 +192,7 @@ Result<std::unique_ptr<ir::Graph>> decoder_graph(const DecoderSpec& spec, DType 
                     spec.num_heads,
                     spec.num_kv_heads));
   }
+  TKM_RETURN_IF_ERROR(check_sizes(spec));
   return DecoderBuilder(spec, dtype).build();
 }
 

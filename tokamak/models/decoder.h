@@ -74,6 +74,9 @@ struct DecoderSpec {
   float embedding_scale = 1.0f, residual_scale = 1.0f, logits_scale = 1.0f;
   bool tied_embeddings = false;
   bool normalized_head = false;  ///< The head's rows are divided by their norm (Baichuan 2).
+
+  int64_t usual_bos_id = -1;           ///< The family's, for configs that say nothing of it.
+  std::vector<int64_t> usual_eos_ids;  ///< Likewise.
 };
 
 /// The same settings for every layer.

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "tokamak/base/file.h"
+#include "tokamak/models/rotary_config.h"
 
 namespace tokamak::models {
 
@@ -60,6 +61,19 @@ std::vector<int64_t> token_ids(const Json& json, std::string_view key) {
   return out;
 }
 
+/// Where no file says anything of them, not even null, they are the family's, if it can have them.
+void take_usual_tokens(const Json& config, const Json& generation_config, ModelInfo& info) {
+  auto is_silent = [&](const char* key) {
+    return !config.contains(key) && !generation_config.contains(key);
+  };
+  const int64_t size = info.spec.vocab_size;
+  if (is_silent("bos_token_id") && info.spec.usual_bos_id < size)
+    info.bos_id = info.spec.usual_bos_id;
+  if (!is_silent("eos_token_id")) return;
+  info.eos_ids = info.spec.usual_eos_ids;
+  std::erase_if(info.eos_ids, [size](int64_t id) { return id >= size; });
+}
+
 Result<const Family*> find_family(const Json& config) {
   const Json* list = base::find(config, "architectures");
   if (!list || !list->is_array() || list->empty() || !(*list)[0].is_string()) {
@@ -84,27 +98,107 @@ std::span<const Family> families() {
   return kFamilies;
 }
 
-DecoderSpec common_decoder(ConfigReader& config, std::string_view family) {
+std::vector<bool> sliding_layers(ConfigReader& config,
+                                 size_t num_layers,
+                                 const std::function<bool(size_t)>& usual) {
+  std::vector<bool> out(num_layers);
+  if (!config.has("layer_types")) {
+    for (size_t i = 0; i < num_layers; ++i) out[i] = usual(i);
+    return out;
+  }
+  const std::vector<std::string> types = config.strings("layer_types");
+  if (types.size() != num_layers) {
+    config.fail(base::invalid(
+        fmt::format("'layer_types' names {} layers, but there are {}", types.size(), num_layers)));
+    return out;
+  }
+  for (size_t i = 0; i < num_layers; ++i) {
+    out[i] = types[i] == "sliding_attention";
+    if (!out[i] && types[i] != "full_attention")
+      config.fail(base::unsupported(fmt::format(
+          "'layer_types' has '{}', known are full_attention and sliding_attention", types[i])));
+  }
+  return out;
+}
+
+void set_window(ConfigReader& config, DecoderSpec& spec, std::optional<int64_t> window) {
+  for (LayerSpec& layer : spec.layers) layer.window = window.value_or(0);
+  const std::vector<bool> sliding =
+      sliding_layers(config, spec.layers.size(), [&](size_t) { return window.has_value(); });
+  if (std::ranges::find(sliding, !window.has_value()) != sliding.end())
+    config.fail(
+        base::unsupported("'layer_types' contradicts 'sliding_window', which this family has "
+                          "in all layers or in none"));
+}
+
+int64_t layer_count(ConfigReader& config,
+                    std::initializer_list<std::string_view> names,
+                    int64_t fallback) {
+  constexpr int64_t kMost = 4096;
+  const int64_t count = config.size(names, fallback);
+  if (count <= kMost) return count;
+  config.fail(
+      base::invalid(fmt::format("'{}' = {}, must be at most {}", *names.begin(), count, kMost)));
+  return 1;
+}
+
+int64_t equal_heads(ConfigReader& config, const DecoderSpec& spec) {
+  if (spec.hidden_size % spec.num_heads == 0) return spec.hidden_size / spec.num_heads;
+  config.fail(base::invalid(fmt::format("hidden size {} cannot be divided among {} attention heads",
+                                        spec.hidden_size,
+                                        spec.num_heads)));
+  return 1;
+}
+
+void read_common(ConfigReader& config, DecoderSpec& spec, const ConfigDefaults& defaults) {
+  spec.norm_eps = static_cast<float>(config.number(defaults.norm_eps_key, defaults.norm_eps));
+  spec.activation = config.activation(defaults.activation_key, std::string(defaults.activation));
+  spec.tied_embeddings = config.boolean("tie_word_embeddings", defaults.tied_embeddings);
+  spec.usual_bos_id = defaults.bos_id;
+  for (int64_t id : defaults.eos_ids) {
+    if (id >= 0) spec.usual_eos_ids.push_back(id);
+  }
+}
+
+DecoderSpec common_sizes(ConfigReader& config,
+                         std::string_view family,
+                         const ConfigDefaults& defaults) {
+  auto or_nothing = [](int64_t size) { return size ? std::optional(size) : std::nullopt; };
   DecoderSpec spec;
   spec.family = family;
-  spec.vocab_size = config.size("vocab_size");
-  spec.hidden_size = config.size("hidden_size");
-  spec.intermediate_size = config.size("intermediate_size");
-  spec.num_heads = config.size("num_attention_heads");
-  spec.num_kv_heads = config.size("num_key_value_heads", spec.num_heads);
-  spec.head_dim = config.size("head_dim", std::max<int64_t>(1, spec.hidden_size / spec.num_heads));
-  spec.max_positions = config.size("max_position_embeddings");
-  spec.norm_eps = static_cast<float>(config.number("rms_norm_eps", 1e-6));
-  spec.activation = config.activation("hidden_act", "silu");
-  spec.tied_embeddings = config.boolean("tie_word_embeddings", false);
-  spec.layers = uniform_layers(std::min<int64_t>(config.size("num_hidden_layers"), 4096),
-                               config.rotary(spec.head_dim, spec.max_positions));
+  spec.vocab_size = config.size("vocab_size", defaults.vocab_size);
+  spec.hidden_size = config.size("hidden_size", defaults.hidden_size);
+  spec.intermediate_size = config.size("intermediate_size", defaults.intermediate_size);
+  spec.num_heads = config.size("num_attention_heads", defaults.num_heads);
+  spec.num_kv_heads = config.size_or_off("num_key_value_heads", or_nothing(defaults.num_kv_heads))
+                          .value_or(spec.num_heads);
+  const auto head_dim = config.size_or_off("head_dim", or_nothing(defaults.head_dim));
+  spec.head_dim = head_dim ? *head_dim : equal_heads(config, spec);
+  spec.max_positions = config.size("max_position_embeddings", defaults.max_positions);
+  spec.layers = uniform_layers(layer_count(config, {"num_hidden_layers"}, defaults.num_layers), {});
+  read_common(config, spec, defaults);
+  return spec;
+}
+
+DecoderSpec common_decoder(ConfigReader& config,
+                           std::string_view family,
+                           const ConfigDefaults& defaults) {
+  DecoderSpec spec = common_sizes(config, family, defaults);
+  Rotary rotary = read_rotary(config,
+                              {.head_dim = spec.head_dim,
+                               .max_positions = spec.max_positions,
+                               .theta = defaults.rope_theta,
+                               .partial = defaults.partial_rotary_factor,
+                               .original_positions = defaults.original_positions,
+                               .yarn_is_longrope = family == "phi3"});
+  spec.max_positions = rotary.max_positions;
+  for (LayerSpec& layer : spec.layers) layer.rotary = rotary.settings;
   return spec;
 }
 
 Result<ModelInfo> read_model(const Json& config, const Json& generation_config) {
   if (!config.is_object()) return base::invalid("config.json is not a JSON object");
-  if (base::find(config, "quantization_config"))
+  if (const Json* found = base::find(config, "quantization_config"); found && !found->empty())
     return base::unsupported(
         "config.json: quantized checkpoints ('quantization_config') are not supported yet");
   TKM_ASSIGN(const Family* family, find_family(config));
@@ -112,8 +206,8 @@ Result<ModelInfo> read_model(const Json& config, const Json& generation_config) 
   ModelInfo info;
   info.spec = family->spec(reader);
   TKM_RETURN_IF_ERROR(reader.finish());
-  const Json* dtype = base::find(config, "torch_dtype");
-  if (!dtype) dtype = base::find(config, "dtype");
+  const Json* dtype = base::find(config, "dtype");
+  if (!dtype) dtype = base::find(config, "torch_dtype");
   if (dtype && dtype->is_string()) {
     TKM_ASSIGN(info.stored_dtype, tensor::dtype_from_name(dtype->get_ref<const std::string&>()));
   }
@@ -128,6 +222,7 @@ Result<ModelInfo> read_model(const Json& config, const Json& generation_config) 
   }
   std::vector<int64_t> bos = token_ids(config, "bos_token_id");
   if (!bos.empty()) info.bos_id = bos[0];
+  take_usual_tokens(config, generation_config, info);
   for (int64_t id : info.eos_ids) {
     if (id < 0 || id >= info.spec.vocab_size)
       return base::invalid(

@@ -4,21 +4,38 @@
 
 namespace tokamak::models {
 
+constexpr ConfigDefaults kDefaults = {
+    .vocab_size = 50257,
+    .hidden_size = 768,
+    .intermediate_size = 0,
+    .num_layers = 12,
+    .num_heads = 12,
+    .max_positions = 1024,
+    .norm_eps_key = "layer_norm_epsilon",
+    .norm_eps = 1e-5,
+    .activation_key = "activation_function",
+    .activation = "gelu_new",
+    .tied_embeddings = true,
+    .bos_id = 50256,
+    .eos_ids = {50256, -1, -1},
+};
+
 DecoderSpec gpt2(ConfigReader& config) {
   DecoderSpec spec;
   spec.family = "gpt2";
-  spec.vocab_size = config.size("vocab_size");
-  spec.hidden_size = config.size("n_embd");
+  spec.vocab_size = config.size("vocab_size", kDefaults.vocab_size);
+  spec.hidden_size = config.size({"n_embd", "hidden_size"}, kDefaults.hidden_size);
   spec.intermediate_size = config.size("n_inner", 4 * spec.hidden_size);
-  spec.num_heads = spec.num_kv_heads = config.size("n_head");
-  spec.head_dim = std::max<int64_t>(1, spec.hidden_size / spec.num_heads);
-  spec.max_positions = config.size("n_positions");
-  spec.layers = uniform_layers(std::min<int64_t>(config.size("n_layer"), 4096), {});
-  spec.activation = config.activation("activation_function", "gelu_new");
-  spec.tied_embeddings = config.boolean("tie_word_embeddings", true);
+  spec.num_heads = spec.num_kv_heads =
+      config.size({"n_head", "num_attention_heads"}, kDefaults.num_heads);
+  spec.head_dim = equal_heads(config, spec);
+  spec.max_positions =
+      config.size({"n_positions", "max_position_embeddings"}, kDefaults.max_positions);
+  spec.layers = uniform_layers(
+      layer_count(config, {"n_layer", "num_hidden_layers"}, kDefaults.num_layers), {});
+  read_common(config, spec, kDefaults);
   spec.norm = NormKind::kLayer;
   spec.norm_bias = true;
-  spec.norm_eps = static_cast<float>(config.number("layer_norm_epsilon", 1e-5));
   spec.qkv_bias = spec.o_bias = spec.mlp_bias = true;
   spec.gated_mlp = false;
   spec.transposed_linear = true;
@@ -37,7 +54,6 @@ DecoderSpec gpt2(ConfigReader& config) {
   for (const char* key : {"n_ctx",
                           "n_special",
                           "predict_special_tokens",
-                          "reorder_and_upcast_attn",
                           "summary_type",
                           "summary_use_proj",
                           "summary_activation",

@@ -5,8 +5,19 @@
 
 namespace tokamak::models {
 
+constexpr ConfigDefaults kDefaults = {
+    .vocab_size = 32000,
+    .hidden_size = 4096,
+    .intermediate_size = 11008,
+    .num_layers = 32,
+    .num_heads = 32,
+    .max_positions = 2048,
+    .bos_id = 1,
+    .eos_ids = {2, -1, -1},
+};
+
 DecoderSpec granite(ConfigReader& config) {
-  DecoderSpec spec = common_decoder(config, "granite");
+  DecoderSpec spec = common_decoder(config, "granite", kDefaults);
   spec.qkv_bias = spec.o_bias = config.boolean("attention_bias", false);
   spec.mlp_bias = config.boolean("mlp_bias", false);
   spec.embedding_scale = static_cast<float>(config.number("embedding_multiplier", 1.0));

@@ -5,8 +5,19 @@
 
 namespace tokamak::models {
 
+constexpr ConfigDefaults kDefaults = {
+    .vocab_size = 50304,
+    .hidden_size = 4096,
+    .intermediate_size = 11008,
+    .num_layers = 32,
+    .num_heads = 32,
+    .max_positions = 2048,
+    .norm_eps = 1e-5,
+    .eos_ids = {50279, -1, -1},
+};
+
 DecoderSpec olmo2(ConfigReader& config) {
-  DecoderSpec spec = common_decoder(config, "olmo2");
+  DecoderSpec spec = common_decoder(config, "olmo2", kDefaults);
   spec.names.norm_before_attention.clear();
   spec.names.norm_before_mlp.clear();
   spec.names.norm_after_attention = "model.layers.{}.post_attention_layernorm.weight";

@@ -5,15 +5,25 @@
 
 namespace tokamak::models {
 
+constexpr ConfigDefaults kDefaults = {
+    .vocab_size = 32064,
+    .hidden_size = 3072,
+    .intermediate_size = 8192,
+    .num_layers = 32,
+    .num_heads = 32,
+    .max_positions = 4096,
+    .norm_eps = 1e-5,
+    .original_positions = 4096,
+    .bos_id = 1,
+    .eos_ids = {32000, -1, -1},
+};
+
 DecoderSpec phi3(ConfigReader& config) {
-  DecoderSpec spec = common_decoder(config, "phi3");
+  DecoderSpec spec = common_decoder(config, "phi3", kDefaults);
   spec.names.qkv = "model.layers.{}.self_attn.qkv_proj.weight";
   spec.names.gate_up = "model.layers.{}.mlp.gate_up_proj.weight";
-  config.ignore("original_max_position_embeddings");
-  config.require("attention_bias", false);
-  if (config.has("sliding_window")) {
-    for (LayerSpec& layer : spec.layers) layer.window = config.size("sliding_window");
-  }
+  for (const char* key : {"attention_bias", "mlp_bias", "lm_head_bias"}) config.require(key, false);
+  set_window(config, spec, config.size_or_off("sliding_window", {}));
   return spec;
 }
 

@@ -5,25 +5,32 @@
 
 namespace tokamak::models {
 
+constexpr ConfigDefaults kDefaults = {
+    .vocab_size = 151936,
+    .hidden_size = 4096,
+    .intermediate_size = 22016,
+    .num_layers = 32,
+    .num_heads = 32,
+    .num_kv_heads = 32,
+    .max_positions = 32768,
+};
+
 DecoderSpec qwen2(ConfigReader& config) {
-  DecoderSpec spec = common_decoder(config, "qwen2");
+  DecoderSpec spec = common_decoder(config, "qwen2", kDefaults);
   spec.qkv_bias = true;
+  for (const char* key : {"attention_bias", "qkv_bias"}) config.require(key, true);
   qwen_windows(config, spec);
   return spec;
 }
 
 void qwen_windows(ConfigReader& config, DecoderSpec& spec) {
-  bool windows = config.boolean("use_sliding_window", false) && config.has("sliding_window");
-  int64_t first = config.has("max_window_layers")
-                      ? static_cast<int64_t>(config.number("max_window_layers"))
-                      : 0;
-  config.ignore("sliding_window");
-  std::vector<std::string> types = config.strings("layer_types");
-  for (size_t i = 0; i < spec.layers.size() && windows; ++i) {
-    bool sliding = types.empty() ? static_cast<int64_t>(i) >= first
-                                 : types.at(std::min(i, types.size() - 1)) == "sliding_attention";
-    if (sliding) spec.layers[i].window = config.size("sliding_window");
-  }
+  const bool windows = config.boolean("use_sliding_window", false);
+  const std::optional<int64_t> window = config.size_or_off("sliding_window", 4096);
+  const double first = config.number("max_window_layers", 28);
+  std::vector<bool> sliding =
+      sliding_layers(config, spec.layers.size(), [&](size_t i) { return i >= first; });
+  for (size_t i = 0; i < spec.layers.size() && windows && window; ++i)
+    spec.layers[i].window = sliding[i] ? *window : 0;
 }
 
 }  // namespace tokamak::models
