@@ -154,7 +154,7 @@ bool StepLoop::follow_length(ActiveRequest& request) {
   if (request.running()) {
     if (!pipeline_.empty()) return false;
     request.preempt(cache_);
-    ++inbox_->waiting;
+    in_order_ = false;
   }
   request.lengthen();
   return true;
