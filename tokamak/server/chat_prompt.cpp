@@ -73,6 +73,14 @@ Result<Json> read_context(const Json& body, const Model& model, ToolUse tools) {
   return context;
 }
 
+/// A template that does not know of documents would leave them out without a word.
+Result<void> check_documents(const Json& documents, const text::ChatTemplate& chat_template) {
+  if (documents.empty() || chat_template.fault()) return {};
+  if (chat_template.source().find("documents") != std::string::npos) return {};
+  return base::unsupported("documents are not shown by the model's chat template",
+                           "put them into a message");
+}
+
 /// What a template refuses, it refuses of the messages.
 Error of_messages(Error error) {
   const bool named = error.message.starts_with("continue_final_message");
@@ -117,6 +125,7 @@ Result<Prompt> chat_prompt(const Json& body,
   }
   context["add_generation_prompt"] = opens;
   const text::ChatTemplate& chat_template = model.template_for(context["tools"]);
+  TKM_RETURN_IF_ERROR(check_documents(context["documents"], chat_template));
   const bool developer = chat_template.source().find("developer") != std::string::npos;
   TKM_ASSIGN(ChatMessages messages, read_messages(body, developer));
   Prompt prompt;

@@ -126,6 +126,15 @@ TEST(Chat, GivesTheTemplateVariables) {
   }
 }
 
+TEST(Chat, RefusesDocumentsThatTheTemplateLeavesOut) {
+  TestServer test;
+  Json body = chat({user("hi")});
+  body["documents"] = {{{"title", "t"}, {"text", "d"}}};
+  auto answer = test.post(kPath, body);
+  EXPECT_EQ(answer.status, 400);
+  EXPECT_EQ(answer.json()["error"]["param"], "documents");
+}
+
 TEST(Chat, ShowsToolsButCallsNone) {
   TestServer test;
   Json body = chat({user("hi")});
