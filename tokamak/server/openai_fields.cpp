@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokamak/server/openai_fields.h"
 
+#include <algorithm>
+
 namespace tokamak::server {
 namespace {
 
@@ -15,15 +17,19 @@ bool is_true(const Json& value) {
 }
 bool is_empty(const Json& value) {
   if (value.is_string()) return value.get_ref<const std::string&>().empty();
-  return (value.is_array() || value.is_object()) && value.empty();
+  // Clients that send every member send null for those that are not meant.
+  auto is_null = [](const Json& member) { return member.is_null(); };
+  if (value.is_object()) return std::all_of(value.begin(), value.end(), is_null);
+  return value.is_array() && value.empty();
 }
 /// There are no functions to choose from.
 bool calls_none(const Json& value) {
   return value == "none" || value == "auto";
 }
 bool is_plain_text(const Json& value) {
-  return value.is_object() && value.size() == 1 && value.contains("type") &&
-         value["type"] == "text";
+  if (!value.is_object() || !value.contains("type") || value["type"] != "text") return false;
+  return std::count_if(
+             value.begin(), value.end(), [](const Json& member) { return !member.is_null(); }) == 1;
 }
 bool is_text_only(const Json& value) {
   return value == Json::array({"text"});

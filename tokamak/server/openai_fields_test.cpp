@@ -77,6 +77,9 @@ TEST(OpenAiFields, HaveTheValuesThatOpenAiAllows) {
                      {{"frequency_penalty", -2.0}, {"presence_penalty", 2.0}}};
   const Json chats = {
       {{"response_format", {{"type", "text"}}}},
+      {{"response_format", {{"type", "text"}, {"json_schema", nullptr}}}},
+      {{"structured_outputs", {{"json", nullptr}, {"regex", nullptr}}}},
+      {{"documents", Json::array()}},
       {{"functions", Json::array()}, {"function_call", "auto"}},
       {{"tools", Json::array()}, {"tool_choice", "auto"}},
       {{"tool_choice", "none"}},
