@@ -324,6 +324,10 @@ TEST(KServe, Generates) {
     }
     EXPECT_EQ(text, expected);
   }
+  const Json at_once = {{"text_input", "hello"}, {"max_tokens", 6}, {"stream", false}};
+  auto events = test.post("/v2/models/fake/generate_stream", at_once).events();
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(Json::parse(events[0])["text_output"], expected);
   auto with_prompt =
       test.post("/v2/models/fake/generate",
                 {{"text_input", "hello"}, {"max_tokens", 6}, {"exclude_input_in_output", false}});

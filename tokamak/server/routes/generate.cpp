@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // POST /v2/models/{model}/generate and /generate_stream: Triton's generate extension. Parameters
 // stand beside text_input or in `parameters`.
+#include <limits>
+
 #include "tokamak/server/field_reader.h"
 #include "tokamak/server/json_body.h"
 #include "tokamak/server/kserve_answer.h"
@@ -55,6 +57,8 @@ Result<GenerationPlan> plan(const HttpRequest& http,
   KServeRequest request = new_request(http, *model);
   request.text = std::move(text);
   TKM_RETURN_IF_ERROR(read_parameters(body, *model, request));
+  // A stream that is to be none has one event.
+  if (streaming && !stream) request.stream_interval = std::numeric_limits<int64_t>::max();
   GenerationPlan plan{model, {}, nullptr, request.length_names("text_input")};
   TKM_ASSIGN(plan.requests, executor_requests({&request, 1}, *model));
   plan.writer = std::make_unique<KServeAnswer>(
