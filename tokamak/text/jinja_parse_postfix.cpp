@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What follows an operand: attributes, items, calls, filters and tests.
+#include <unordered_set>
+
 #include "tokamak/text/jinja_filters.h"
 #include "tokamak/text/jinja_parser.h"
 
@@ -100,6 +102,7 @@ ExpressionPtr Parser::parse_call(ExpressionPtr node) {
 
 std::unique_ptr<CallArguments> Parser::parse_call_arguments() {
   auto arguments = std::make_unique<CallArguments>();
+  std::unordered_set<std::string> names;
   auto require = [](bool condition) {
     if (!condition) fail("positional arguments come before named and unpacked ones");
   };
@@ -119,9 +122,7 @@ std::unique_ptr<CallArguments> Parser::parse_call_arguments() {
       require(!arguments->unpacked_dict);
       std::string name = advance().text;
       advance();
-      for (const auto& [other, value] : arguments->named) {
-        if (other == name) fail("the argument '{}' is given twice", name);
-      }
+      if (!names.insert(name).second) fail("the argument '{}' is given twice", name);
       arguments->named.emplace_back(std::move(name), parse_expression());
     } else {
       require(!arguments->unpacked_list && !arguments->unpacked_dict && arguments->named.empty());

@@ -2,6 +2,7 @@
 #include "tokamak/text/jinja_parser.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 namespace tokamak::text::jinja {
 namespace {
@@ -269,14 +270,13 @@ StatementPtr Parser::parse_print() {
 
 void Parser::parse_signature(MacroDefinition& macro) {
   expect_operator("(");
+  std::unordered_set<std::string> names;
   while (!current().is_operator(")")) {
     if (!macro.parameters.empty()) expect_operator(",");
     MacroDefinition::Parameter parameter;
     parameter.name = parse_name_target().name;
-    for (const auto& other : macro.parameters) {
-      if (other.name.text() == parameter.name.text()) {
-        fail("two parameters are called '{}'", parameter.name.text());
-      }
+    if (!names.insert(std::string(parameter.name.text())).second) {
+      fail("two parameters are called '{}'", parameter.name.text());
     }
     if (skip_operator("=")) {
       parameter.fallback = parse_expression();
