@@ -4,6 +4,7 @@
 #include <chrono>
 #include <optional>
 
+#include "tokamak/api/checkpoint_fit.h"
 #include "tokamak/api/model_folder.h"
 #include "tokamak/base/fields.h"
 #include "tokamak/base/file.h"
@@ -12,41 +13,19 @@
 #include "tokamak/compiler/emit.h"
 #include "tokamak/models/families.h"
 #include "tokamak/runtime/engine_session.h"
+#include "tokamak/runtime/weights.h"
 
 namespace tokamak::api {
 namespace {
 
 namespace fs = std::filesystem;
 
+/// `stored` is nothing only where there are no tensors.
 Result<DType> engine_dtype(const std::string& asked, std::optional<DType> stored) {
   if (asked == "auto") return stored == DType::kF32 ? DType::kF32 : DType::kBF16;
   auto dtype = tensor::dtype_from_name(asked);
   if (dtype.ok() && (*dtype == DType::kF32 || *dtype == DType::kBF16)) return dtype;
   return base::unsupported(fmt::format("dtype '{}' is not one of auto, bfloat16, float32", asked));
-}
-
-/// Each part of each weight is in the checkpoint with the size that the plan wants.
-Result<void> check_tensors(const engine::Plan& plan, const tensor::TensorFiles& files) {
-  for (const engine::PlanWeight& weight : plan.weights) {
-    const TensorType& type = plan.values[static_cast<size_t>(weight.value)].type;
-    int64_t columns = type.rank() == 2 ? type.columns() : 1;
-    for (const engine::PlanWeightPart& part : weight.parts) {
-      std::string name = part.tensor;
-      if (size_t dot = name.find('.');
-          !files.contains(name) && dot != std::string::npos && files.contains(name.substr(dot + 1)))
-        name = name.substr(dot + 1);
-      TKM_ASSIGN(TensorView view, files.find(name));
-      if (view.count() != part.rows * columns) {
-        return base::corrupt(fmt::format("{}: tensor '{}' is {}, but config.json makes it {} by {}",
-                                         files.file_of(name),
-                                         part.tensor,
-                                         tensor::shape_text(view.shape),
-                                         part.rows,
-                                         columns));
-      }
-    }
-  }
-  return {};
 }
 
 std::string spec_text(const models::ModelInfo& info, int64_t num_parameters) {
@@ -89,9 +68,16 @@ Result<engine::Engine> build_engine(const fs::path& checkpoint,
   BuildReport unused;
   BuildReport& out = report ? *report : unused;
   TKM_ASSIGN(models::ModelInfo info, models::read_model(checkpoint));
+  engine::Engine engine;
+  std::optional<tensor::TensorFiles> files;
+  if (!options.dummy_weights) {
+    TKM_ASSIGN(files, tensor::TensorFiles::open(checkpoint));
+    TKM_RETURN_IF_ERROR(fit_to_tensors(*files, info));
+    engine.manifest.checkpoint_fingerprint = files->fingerprint();
+  }
   TKM_ASSIGN(DType dtype, engine_dtype(options.dtype, info.stored_dtype));
   TKM_ASSIGN(auto graph, models::decoder_graph(info.spec, dtype));
-  engine::Engine engine;
+  TKM_RETURN_IF_ERROR(files ? check_tensors(*graph, *files) : check_dummy_sizes(*graph, device));
   engine.manifest.num_parameters = count_parameters(*graph);
   out.spec = spec_text(info, engine.manifest.num_parameters);
   out.graph = graph->text();
@@ -125,11 +111,7 @@ Result<engine::Engine> build_engine(const fs::path& checkpoint,
   m.dummy_weights = options.dummy_weights;
   m.eos_ids = info.eos_ids;
   m.bos_id = info.bos_id;
-  if (!options.dummy_weights) {
-    TKM_ASSIGN(tensor::TensorFiles files, tensor::TensorFiles::open(checkpoint));
-    TKM_RETURN_IF_ERROR(check_tensors(engine.plan, files));
-    m.checkpoint_fingerprint = files.fingerprint();
-  }
+  if (files) out.unused_tensors = runtime::unused_tensors(engine.plan, *files);
   out.seconds = m.build_seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return engine;

@@ -32,6 +32,7 @@ Result<int> run_build(const BuildFlags& flags) {
                  {"tactics_unsteady", report.tactics_unsteady},
                  {"kernels", engine.code.size()},
                  {"kernel_bytes", engine.code_bytes()},
+                 {"unused_tensors", report.unused_tensors},
                  {"seconds", report.seconds}};
     print(json.dump(1) + "\n");
     return 0;
@@ -51,6 +52,7 @@ Result<int> run_build(const BuildFlags& flags) {
         fmt::format("{} timings differed by more than 20 %, also when taken again: the machine is "
                     "busy (`tokamak doctor`); the next build takes them anew\n",
                     report.tactics_unsteady));
+  if (!report.unused_tensors.empty()) print(report.unused_tensors + "\n");
   if (!engine.code.empty())
     print(fmt::format(
         "{} kernels compiled, {}\n", engine.code.size(), engine::bytes_text(engine.code_bytes())));

@@ -15,35 +15,13 @@ class CheckpointWeights : public WeightSource {
       : files_(std::move(files)), hashes_(std::move(hashes)), pool_(pool) {}
 
   Result<TensorView> find(const std::string& tensor, const Shape& expected) override {
-    TKM_ASSIGN(TensorView view, files_.find(stored_name(tensor)));
-    if (view.count() != tensor::num_elements(expected)) {
-      return base::corrupt(fmt::format("{}: tensor '{}' is {}, but config.json makes it {}",
-                                       files_.file_of(stored_name(tensor)),
-                                       tensor,
-                                       tensor::shape_text(view.shape),
-                                       tensor::shape_text(expected)));
-    }
-    if (!tensor::is_float(view.dtype)) {
-      return base::unsupported(
-          fmt::format("{}: tensor '{}' is {}; weights are read from f32, f16 and bf16",
-                      files_.file_of(stored_name(tensor)),
-                      tensor,
-                      tensor::dtype_name(view.dtype)));
-    }
-    TKM_RETURN_IF_ERROR(check(stored_name(tensor)));
+    TKM_ASSIGN(TensorView view, find_weight(files_, tensor, expected));
+    TKM_RETURN_IF_ERROR(check(files_.stored_name(tensor)));
     return view;
   }
-  void done(const std::string& tensor) override { files_.drop(stored_name(tensor)); }
+  void done(const std::string& tensor) override { files_.drop(files_.stored_name(tensor)); }
 
  private:
-  /// Base models are also published without the prefix that the head's class puts before their
-  /// names ("transformer.", "model.").
-  std::string stored_name(const std::string& tensor) const {
-    size_t dot = tensor.find('.');
-    if (files_.contains(tensor) || dot == std::string::npos) return tensor;
-    std::string bare = tensor.substr(dot + 1);
-    return files_.contains(bare) ? bare : tensor;
-  }
   /// Once a tensor, also where several weights are made of it.
   Result<void> check(const std::string& name) {
     if (hashes_.empty() || !checked_.insert(name).second) return {};
@@ -81,6 +59,55 @@ DummyRange dummy_range(const std::string& tensor, const Shape& shape) {
   if (shape.size() > 1) return {0, kUnitVariance / std::sqrt(static_cast<float>(shape.back()))};
   bool gain = tensor.find("norm") != std::string::npos && !tensor.ends_with("bias");
   return gain ? DummyRange{1, 0} : DummyRange{0, kUnitVariance * 0.02f};
+}
+
+Shape stored_shape(const TensorType& type, int64_t rows, bool transposed) {
+  if (type.rank() == 1) return {rows};
+  return transposed ? Shape{type.columns(), rows} : Shape{rows, type.columns()};
+}
+
+Result<TensorView> find_weight(const tensor::TensorFiles& files,
+                               const std::string& tensor,
+                               const Shape& expected) {
+  const std::string name = files.stored_name(tensor);
+  TKM_ASSIGN(TensorView view, files.find(name));
+  if (view.shape != expected) {
+    const bool is_transposed = Shape(view.shape.rbegin(), view.shape.rend()) == expected;
+    return base::corrupt(
+        fmt::format("{}: tensor '{}' is {}, but config.json makes it {}",
+                    files.file_of(name),
+                    tensor,
+                    tensor::shape_text(view.shape),
+                    tensor::shape_text(expected)),
+        is_transposed ? "it is stored transposed; the program that wrote it must transpose it"
+                      : "");
+  }
+  if (tensor::is_float(view.dtype)) return view;
+  return base::unsupported(
+      fmt::format("{}: tensor '{}' is {}; weights are read from f32, f16 and bf16",
+                  files.file_of(name),
+                  tensor,
+                  tensor::dtype_name(view.dtype)));
+}
+
+std::string unused_tensors(const engine::Plan& plan, const tensor::TensorFiles& files) {
+  constexpr size_t kShown = 4;
+  std::set<std::string> used = {"lm_head.weight"};
+  for (const engine::PlanWeight& weight : plan.weights) {
+    for (const engine::PlanWeightPart& part : weight.parts)
+      used.insert(files.stored_name(part.tensor));
+  }
+  size_t count = 0;
+  std::string first;
+  for (const std::string& name : files.names()) {
+    if (used.contains(name) || ++count > kShown) continue;
+    first += (first.empty() ? "" : ", ") + name;
+  }
+  if (count == 0) return "";
+  return fmt::format("{} of the checkpoint's tensors are not used: {}{}",
+                     count,
+                     first,
+                     count > kShown ? ", ..." : "");
 }
 
 std::unique_ptr<WeightSource> checkpoint_weights(tensor::TensorFiles files,

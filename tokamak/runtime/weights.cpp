@@ -6,6 +6,7 @@
 #include <map>
 
 #include "tokamak/base/hash.h"
+#include "tokamak/base/log.h"
 #include "tokamak/kernels/cuda/fill/fill_random.h"
 #include "tokamak/runtime/step_kernels.h"
 
@@ -204,11 +205,6 @@ Result<WeightLoad> weight_load(const engine::Plan& plan,
                     .to = static_cast<std::byte*>(arena) + memory.weight_offsets[w]};
 }
 
-Shape part_shape(const WeightLoad& load, const engine::PlanWeightPart& part) {
-  if (load.value.type.rank() == 1) return {part.rows};
-  return part.transposed ? Shape{load.columns, part.rows} : Shape{part.rows, load.columns};
-}
-
 /// Random values of the scale of dummy_weights(), made by the device. A layout only moves values.
 Result<void> fill_dummy_weights(const engine::Plan& plan,
                                 const engine::MemoryPlan& memory,
@@ -219,7 +215,8 @@ Result<void> fill_dummy_weights(const engine::Plan& plan,
     DType dtype = load.value.type.dtype;
     int64_t row_bytes = load.columns * tensor::dtype_bytes(dtype), first_row = 0;
     for (const engine::PlanWeightPart& part : load.weight.parts) {
-      auto [offset, scale] = dummy_range(part.tensor, part_shape(load, part));
+      auto [offset, scale] =
+          dummy_range(part.tensor, stored_shape(load.value.type, part.rows, part.transposed));
       TKM_RETURN_IF_ERROR(
           kernels::cuda::fill_random(device,
                                      static_cast<std::byte*>(load.to) + first_row * row_bytes,
@@ -259,7 +256,9 @@ Result<void> load_weights(const engine::Plan& plan,
     Packer packer(target, load.value.type.dtype, load.columns);
     int64_t first_row = 0;
     for (const engine::PlanWeightPart& part : load.weight.parts) {
-      TKM_ASSIGN(TensorView view, source.find(part.tensor, part_shape(load, part)));
+      TKM_ASSIGN(
+          TensorView view,
+          source.find(part.tensor, stored_shape(load.value.type, part.rows, part.transposed)));
       if (direct || !in_rows)
         packer.pack(view, part, 0, part.rows, first_row, device.pool());
       else
@@ -286,6 +285,8 @@ Result<void> load_engine_weights(const engine::Engine& engine,
     source = dummy_weights();
   } else {
     TKM_ASSIGN(tensor::TensorFiles files, engine::open_weights(engine));
+    if (std::string unused = unused_tensors(engine.plan, files); !unused.empty())
+      base::log_warn("{}: {}", engine.manifest.model_name, unused);
     source = checkpoint_weights(
         std::move(files), check ? engine.weight_hashes : engine::WeightHashes{}, device.pool());
   }

@@ -22,6 +22,17 @@ class WeightSource {
   virtual void done(const std::string& /*tensor*/) {}
 };
 
+/// Shape of `rows` rows of a weight as the checkpoint has them.
+Shape stored_shape(const TensorType& type, int64_t rows, bool transposed);
+/// The tensor as it is stored, by its name with or without the prefix of its class. Errors: as of
+/// WeightSource::find(); unsupported (no float type).
+Result<TensorView> find_weight(const tensor::TensorFiles& files,
+                               const std::string& tensor,
+                               const Shape& expected);
+/// Says in a line how many tensors of the checkpoint no weight is made of, and what the first are
+/// called; empty if there are none. A head that is the same as the embedding is one of its names.
+std::string unused_tensors(const engine::Plan& plan, const tensor::TensorFiles& files);
+
 /// Reads from a checkpoint's files. Each tensor is compared with its hash when it is first asked
 /// for, on the threads of `pool`; with no hashes nothing is.
 std::unique_ptr<WeightSource> checkpoint_weights(tensor::TensorFiles files,
