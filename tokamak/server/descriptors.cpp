@@ -10,7 +10,7 @@ namespace tokamak::server {
 namespace {
 
 constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
-constexpr int64_t kForFiles = 128;  // At most; a quarter of what there is, if that is less.
+constexpr int64_t kForFiles = 128;  // At most; half of what there is, if that is less.
 
 }  // namespace
 
@@ -24,7 +24,7 @@ int64_t raise_descriptor_limit() {
 }
 
 int64_t connections_within(int64_t wanted, int64_t descriptors) {
-  return std::clamp<int64_t>(descriptors - std::min(kForFiles, descriptors / 4), 1, wanted);
+  return std::clamp<int64_t>(descriptors - std::min(kForFiles, descriptors / 2), 1, wanted);
 }
 
 }  // namespace tokamak::server

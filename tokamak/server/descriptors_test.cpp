@@ -10,7 +10,7 @@ namespace {
 TEST(Descriptors, LeaveSomeForFiles) {
   EXPECT_EQ(connections_within(10'000, 1'000'000), 10'000);
   EXPECT_EQ(connections_within(10'000, 1024), 896);
-  EXPECT_EQ(connections_within(10'000, 64), 48);
+  EXPECT_EQ(connections_within(10'000, 64), 32);
   EXPECT_EQ(connections_within(10, 64), 10);
   EXPECT_EQ(connections_within(10, 1), 1);
 }
