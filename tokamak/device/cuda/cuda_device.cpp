@@ -3,7 +3,6 @@
 
 #include <chrono>
 #include <thread>
-#include <tuple>
 
 #include "tokamak/base/fields.h"
 #include "tokamak/base/file.h"
@@ -142,6 +141,9 @@ Result<std::shared_ptr<CudaDevice>> CudaDevice::open(int ordinal, int num_thread
   device->make_current();
   TKM_RETURN_IF_ERROR(
       check(d->cuStreamCreate(&device->stream_, abi::kStreamNonBlocking), "cuStreamCreate"));
+  TKM_RETURN_IF_ERROR(
+      check(d->cuStreamCreate(&device->beside_, abi::kStreamNonBlocking), "cuStreamCreate"));
+  TKM_ASSIGN(device->began_, device->allocate_host(8 * kMostModules));
   TKM_RETURN_IF_ERROR(check(d->cuEventCreate(&device->begin_, 0), "cuEventCreate"));
   TKM_RETURN_IF_ERROR(check(d->cuEventCreate(&device->end_, 0), "cuEventCreate"));
   return device;
@@ -161,6 +163,8 @@ CudaDevice::~CudaDevice() {
   if (begin_) calls().cuEventDestroy_v2(begin_);
   if (end_) calls().cuEventDestroy_v2(end_);
   if (stream_) calls().cuStreamDestroy_v2(stream_);
+  if (beside_) calls().cuStreamDestroy_v2(beside_);
+  began_ = {};
   calls().cuDevicePrimaryCtxRelease_v2(handle_);
 }
 
@@ -258,40 +262,25 @@ Result<void> CudaDevice::synchronize() {
 }
 
 std::string CudaDevice::last_kernel() {
-  if (!can_run()) return {};
+  std::unique_lock mine(began_mutex_, std::try_to_lock);
+  std::unique_lock modules(modules_mutex_, std::try_to_lock);
+  if (!can_run() || !mine || !modules) return {};
   make_current();
-  abi::Stream stream = nullptr;
-  if (calls().cuStreamCreate(&stream, abi::kStreamNonBlocking) != abi::kSuccess) return {};
-  auto times = allocate_host(8 * kMostModules);
-  if (!times.ok()) return {};
-  // The copy engine works beside a kernel that hangs. Where not even that comes back, stream and
-  // memory stay with the driver.
-  auto* began = static_cast<volatile uint64_t*>(times->data());
+  // The copy engine works beside a kernel that hangs.
+  auto* began = static_cast<volatile uint64_t*>(began_.data());
   std::vector<std::string> names;
-  {
-    std::unique_lock lock(modules_mutex_, std::try_to_lock);
-    if (!lock) return {};
-    for (const auto& [key, weak] : modules_) {
-      auto module = weak.lock();
-      abi::DevicePointer at = 0;
-      size_t bytes = 0;
-      if (!module || std::ssize(names) == kMostModules ||
-          calls().cuLibraryGetGlobal(&at, &bytes, module->library, "tkm_began_at") != abi::kSuccess)
-        continue;
-      calls().cuMemcpyDtoHAsync_v2(
-          const_cast<uint64_t*>(began + names.size()), at, sizeof(uint64_t), stream);
-      names.push_back(module->name);
-    }
+  for (const auto& [key, weak] : modules_) {
+    auto module = weak.lock();
+    if (!module || !module->began_at || std::ssize(names) == kMostModules) continue;
+    calls().cuMemcpyDtoHAsync_v2(
+        const_cast<uint64_t*>(began + names.size()), module->began_at, sizeof(uint64_t), beside_);
+    names.push_back(module->name);
   }
   auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(1);
-  while (calls().cuStreamQuery(stream) == abi::kNotReady) {
-    if (std::chrono::steady_clock::now() > deadline) {
-      std::ignore = std::make_unique<Memory>(*std::move(times)).release();
-      return {};
-    }
+  while (calls().cuStreamQuery(beside_) == abi::kNotReady) {
+    if (std::chrono::steady_clock::now() > deadline) return {};
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
-  calls().cuStreamDestroy_v2(stream);
   size_t last = 0;
   for (size_t i = 1; i < names.size(); ++i) {
     if (began[i] > began[last]) last = i;
@@ -426,6 +415,10 @@ Result<std::shared_ptr<LoadedModule>> CudaDevice::load_cubin(const KernelSource&
               "cuLibraryLoadData",
               source.name));
   }
+  if (size_t bytes = 0;
+      can_run() && calls().cuLibraryGetGlobal(
+                       &out->began_at, &bytes, out->library, "tkm_began_at") != abi::kSuccess)
+    out->began_at = 0;
   for (const std::string& name : cubin.lowered_names) {
     LoadedModule::Entry entry;
     for (const KernelUsage& usage : cubin.log.kernels) {

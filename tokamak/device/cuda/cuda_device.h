@@ -166,6 +166,10 @@ class CudaDevice : public Device {
   abi::Context context_ = nullptr;
   abi::Stream stream_ = nullptr;
   abi::Event begin_ = nullptr, end_ = nullptr;
+  // Of last_kernel(): whoever asks the driver for such things waits for all kernels.
+  abi::Stream beside_ = nullptr;
+  Memory began_;
+  std::mutex began_mutex_;
   base::ThreadPool pool_;
   KeyedMutex loading_;  ///< By kernel_key().
   std::mutex modules_mutex_;

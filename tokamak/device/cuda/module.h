@@ -21,6 +21,7 @@ struct LoadedModule {
   std::string name;
   abi::LibraryHandle library = nullptr;  ///< Null on a device that only compiles.
   std::vector<Entry> entries;
+  abi::DevicePointer began_at = 0;  ///< Of tkm_began_at (tile/async.cuh), if its kernels have it.
 };
 
 }  // namespace tokamak::device::cuda
