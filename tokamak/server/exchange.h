@@ -42,7 +42,7 @@ struct HttpRequest {
 
 struct HttpResponse {
   int status = 200;
-  std::string content_type = "application/json";
+  std::string content_type = "application/json";  // Empty: there is no body.
   std::vector<Header> headers;
   std::string body;
 };

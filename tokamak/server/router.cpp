@@ -134,10 +134,11 @@ std::string_view find_pattern(std::string& path) {
   return pattern;
 }
 
-/// OPTIONS: what the path takes, and what a page that asks may send.
+/// OPTIONS: what the path takes, and what a page that asks may send. 200 without a body, as other
+/// servers of models answer, and not 204.
 void tell_options(Service& service, const std::shared_ptr<Exchange>& exchange) {
   HttpResponse response;
-  response.status = 204;
+  response.content_type.clear();
   if (is_preflight(exchange->request())) {
     response.headers = service.origins.preflight_headers(exchange->request());
   } else {

@@ -9,11 +9,8 @@
 namespace tokamak::server {
 namespace {
 
-constexpr int kNoContent = 204;
-
 constexpr std::pair<int, std::string_view> kReasons[] = {
     {200, "OK"},
-    {kNoContent, "No Content"},
     {400, "Bad Request"},
     {401, "Unauthorized"},
     {403, "Forbidden"},
@@ -62,10 +59,8 @@ void append_response_head(std::string& out,
                           const Framing& framing) {
   out += fmt::format("{}{} {}\r\n", kAnswerBegins, response.status, reason_of(response.status));
   append_header(out, "Date", date());
-  const bool empty = response.status == kNoContent;
-  if (!empty) append_header(out, "Content-Type", response.content_type);
-  if (framing.length && !empty)
-    append_header(out, "Content-Length", std::to_string(*framing.length));
+  if (!response.content_type.empty()) append_header(out, "Content-Type", response.content_type);
+  if (framing.length) append_header(out, "Content-Length", std::to_string(*framing.length));
   if (framing.chunked) append_header(out, "Transfer-Encoding", "chunked");
   if (framing.close) append_header(out, "Connection", "close");
   for (const Header& header : response.headers) append_header(out, header.name, header.value);
