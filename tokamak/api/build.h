@@ -32,7 +32,7 @@ struct BuildReport {
   compiler::PipelineReport passes;
   int64_t tactics_timed = 0, tactics_from_cache = 0;  ///< Alone, and pairs within a layer.
   int64_t tactics_unsteady = 0;  ///< Of those timed: the next build times them again.
-  std::string unused_tensors;  ///< How many and which, in a line; empty: all are used.
+  std::string unused_tensors;    ///< How many and which, in a line; empty: all are used.
   double seconds = 0;
 };
 

@@ -57,8 +57,7 @@ TEST(Fields, unknown_keys_and_wrong_types_are_named) {
 TEST(Json, errors_name_the_source_and_deep_nesting_is_refused) {
   EXPECT_EQ(parse_json("{", "config.json").error().code, ErrorCode::kCorrupt);
   std::string deep(100000, '[');
-  EXPECT_EQ(parse_json(deep, "x").error().message,
-            "x: JSON is nested more than 64 deep");
+  EXPECT_EQ(parse_json(deep, "x").error().message, "x: JSON is nested more than 64 deep");
 }
 
 TEST(Json, typed_members_say_what_was_found) {

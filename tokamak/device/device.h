@@ -99,7 +99,8 @@ class Device {
   /// the device is lost for this process.
   virtual Result<void> synchronize() = 0;
   /// The kernel that went to work last, for people who ask why a device does not come back; empty
-  /// where nobody knows. Any thread, also while others wait for the device; returns within a second.
+  /// where nobody knows. Any thread, also while others wait for the device; returns within a
+  /// second.
   virtual std::string last_kernel() { return {}; }
   /// Outlived by the device.
   virtual Result<std::unique_ptr<Event>> make_event() = 0;

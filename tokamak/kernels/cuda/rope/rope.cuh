@@ -37,8 +37,7 @@ __global__ void __launch_bounds__(kRopeWarps * 32) rope(const X* x,
   values.load(x + (static_cast<i64>(row) * kHeads + head) * C.head_dim);
   if (!value) {
     if constexpr (C.norm) values.norm(key ? k_norm : q_norm, params.eps);
-    if constexpr (C.rotary_dim > 0)
-      values.rotate(turns_at<C>(positions[row], params));
+    if constexpr (C.rotary_dim > 0) values.rotate(turns_at<C>(positions[row], params));
   }
   if (!key && !value) {
     values.store(y + (static_cast<i64>(row) * C.heads + head) * C.head_dim);
