@@ -137,7 +137,9 @@ TEST(OpenAiFields, MayAllBeNullButThePrompt) {
 
 /// What the table says of a number's range is what the server does.
 TEST(OpenAiFields, OfNumbersHaveTheRangesOfTheTable) {
-  TestServer test;
+  TestServer::Setup setup;
+  setup.server.allow_priority = true;
+  TestServer test(setup);
   auto status = [&](const FieldRule& rule, double value) {
     const char* path = kPaths[rule.completions ? 0 : 1];
     Json body = body_for(path);
