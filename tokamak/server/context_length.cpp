@@ -12,6 +12,10 @@ int64_t context_tokens(const runtime::SessionInfo& info) {
   return std::min(info.max_seq_len, info.num_pages * op::kPageTokens + 1);
 }
 
+int64_t counted_tokens(const runtime::SessionInfo& info) {
+  return 2 * info.max_seq_len;
+}
+
 std::optional<Fault> length_fault(const executor::Request& request,
                                   const runtime::SessionInfo& info,
                                   const LengthNames& names) {
@@ -30,8 +34,9 @@ std::optional<Fault> length_fault(const executor::Request& request,
   const int64_t most = context - std::min<int64_t>(answer, 1);
   const Error error =
       alone
-          ? base::invalid(fmt::format("{} has {} tokens, which leaves no room for an answer. {}",
+          ? base::invalid(fmt::format("{} has {}{} tokens, which leaves no room for an answer. {}",
                                       names.prompt,
+                                      prompt > counted_tokens(info) ? "at least " : "",
                                       prompt,
                                       limit),
                           fmt::format("shorten it to at most {} tokens", most))

@@ -19,6 +19,9 @@ struct LengthNames {
 /// cache holds less.
 int64_t context_tokens(const runtime::SessionInfo& info);
 
+/// As far as the tokens of a text are counted: the count of a longer one says "at least".
+int64_t counted_tokens(const runtime::SessionInfo& info);
+
 /// 400 with the code "context_length_exceeded", by which clients choose what to do next (shorten
 /// the conversation, take another model), and words that those know who look for OpenAI's. Also if
 /// the prompt is empty. Nothing if it fits.

@@ -258,10 +258,13 @@ TEST(Limits, OfListsAreNamed) {
 // The words of a text that is refused for its length are not all counted.
 TEST(Limits, APromptMuchLongerThanTheContextIsRefusedByItsBeginning) {
   TestServer test;
-  for (const size_t size : {size_t{600}, size_t{8'000'000}}) {
-    const Answer answer = test.post(kCompletions, {{"prompt", std::string(size, 'a')}});
+  for (const auto& [size, count] :
+       {std::pair{600, "600"}, std::pair{8'000'000, "at least 16384"}}) {
+    const Answer answer =
+        test.post(kCompletions, {{"prompt", std::string(static_cast<size_t>(size), 'a')}});
     EXPECT_EQ(answer.status, 400);
-    EXPECT_TRUE(answer.json()["error"]["message"].get<std::string>().starts_with("prompt of "))
+    EXPECT_TRUE(answer.json()["error"]["message"].get<std::string>().starts_with(
+        fmt::format("prompt has {} tokens, ", count)))
         << answer.body;
   }
   const Answer cut = test.post(kCompletions,

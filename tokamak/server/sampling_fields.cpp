@@ -7,6 +7,7 @@
 #include <openssl/sha.h>
 
 #include "tokamak/executor/kv_cache.h"
+#include "tokamak/server/context_length.h"
 
 namespace tokamak::server {
 namespace {
@@ -122,7 +123,7 @@ Result<std::vector<int32_t>> encode_prompt(const Model& model,
     while (beginning > 0 && (static_cast<unsigned char>(text[beginning]) & 0xc0) == 0x80)
       --beginning;
     auto ids = encode(model, text.substr(0, beginning), add_special_tokens);
-    if (!ids.ok() || ids->size() > 2 * context) return ids;
+    if (!ids.ok() || std::ssize(*ids) > counted_tokens(model.info())) return ids;
   }
   return encode(model, text, add_special_tokens);
 }
