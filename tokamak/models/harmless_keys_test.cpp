@@ -27,7 +27,7 @@ TEST(HarmlessKeys, have_the_values_at_which_they_change_nothing) {
 TEST(HarmlessKeys, a_feature_that_is_off_is_harmless_and_one_that_is_on_is_not) {
   for (const Json& off : {Json(), Json(false), Json::array(), Json::object()})
     EXPECT_TRUE(is_harmless("some_feature", off)) << off;
-  for (const Json& on : {Json(true), Json(0), Json(""), Json("x"), Json({0})})
+  for (const Json& on : {Json(true), Json(0), Json(""), Json("x"), Json::array({0})})
     EXPECT_FALSE(is_harmless("some_feature", on)) << on;
   EXPECT_FALSE(is_harmless("rope_interleaved", true));
   EXPECT_FALSE(is_harmless("is_encoder_decoder", true));
