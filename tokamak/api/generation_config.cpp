@@ -240,8 +240,9 @@ class Reader {
           std::end(kWithoutEffect))
         continue;
       const auto& unread = unread_settings();
-      auto known = std::find_if(
-          unread.begin(), unread.end(), [&](const Unread& one) { return one.name == name; });
+      auto known = std::find_if(unread.begin(), unread.end(), [&name = name](const Unread& one) {
+        return one.name == name;
+      });
       const bool harmless =
           known != unread.end() &&
           std::find(known->harmless.begin(), known->harmless.end(), value) != known->harmless.end();

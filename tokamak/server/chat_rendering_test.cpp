@@ -222,14 +222,13 @@ TEST(ChatRendering, ShowsCallsInEveryPublishedTemplateThatKnowsThem) {
   int known = 0;
   for (const auto& [path, chat_template] : templates) {
     SCOPED_TRACE(path.string());
-    auto with = [&](const Json& arguments) {
+    auto with = [&, &shown = chat_template](const Json& arguments) {
       Json call = call_with(arguments);
       call["tool_calls"][0]["id"] = "abcdefghi";
       Json result = message("tool", "r");
       result["tool_call_id"] = "abcdefghi";
       result["name"] = "f";
-      return render_chat(
-          chat_template, context, read({message("user", "q"), call, std::move(result)}));
+      return render_chat(shown, context, read({message("user", "q"), call, std::move(result)}));
     };
     auto good = with(R"({"city": "Rome"})");
     if (!good.ok() || good->find("Rome") == std::string::npos) continue;
