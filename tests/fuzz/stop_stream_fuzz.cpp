@@ -260,9 +260,10 @@ Client play(const Case& c, const Expected& expected) {
   Client client;
   std::string given;
   std::optional<Answer::End> end;
+  std::string piece;
   for (size_t i = 0; i < expected.num_tokens; ++i) {
     require(!end);
-    std::string piece;
+    piece.clear();
     end = answer.push(c.tokens[i], piece);
     given += piece;
     if (!end) {
@@ -271,14 +272,16 @@ Client play(const Case& c, const Expected& expected) {
       const size_t held = c.settings.include_stops ? 0 : beginning(c, certain);
       require(given == certain.substr(0, certain.size() - held));
     }
-    queue.push(0, c.tokens[i], piece, {});
+    if (!end) queue.push(0, {c.tokens[i], piece, {}});
     if (c.settings.reads >> i % 8 & 1) client.read(queue);
   }
   require(end.has_value() == expected.ended);
   if (end) check_end(c, expected, *end);
   std::string rest;
   answer.finish(rest);
-  queue.finish(0, rest, {});
+  std::optional<executor::NewToken> last;
+  if (end) last = {c.tokens[expected.num_tokens - 1], piece, {}};
+  queue.finish(0, rest, {}, std::move(last));
   client.read(queue);
   require(client.finished);
   return client;
