@@ -19,11 +19,13 @@ double measure_clock_hertz() {
   using Clock = std::chrono::steady_clock;
   double best = 0;
   for (int run = 0; run < 5; ++run) {
-    uint64_t sum = 0;
+    // Not a constant: recent cores add those to a register several times a cycle, by renaming.
+    uint64_t sum = 0, addend = 3;
+    asm volatile("" : "+r"(addend));
     auto begin = Clock::now();
     for (int64_t i = 0; i < kAdditions / 8; ++i) {
       for (int unrolled = 0; unrolled < 8; ++unrolled) {
-        sum += 3;
+        sum += addend;
         asm volatile("" : "+r"(sum));  // One by one.
       }
     }
