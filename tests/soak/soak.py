@@ -4,7 +4,8 @@
 
 - no error that was not asked for;
 - memory flat: what it never fell below in the last third of the time is at most 1 % more than in the third before (the KV
-  pool is small enough to be touched as a whole in the first); the file descriptors and threads of the start at the end;
+  pool is small enough to be touched as a whole in the first, in which every client must have had an answer); the file
+  descriptors and threads of the start at the end;
 - every request ended and every KV page returned;
 - hostile clients cost at most 512 MB;
 - a few good clients beside hostile ones (abuse.py) get all their answers, and the 99th percentile of the gaps between their
@@ -147,7 +148,7 @@ def soak(server, args):
     server.wait_ready()
     before = {"descriptors": server.descriptors(), "threads": server.threads()}
     load = start_load(server, args, args.clients, args.seconds, "--disconnect-share", "0.05", "--malformed-share", "0.02")
-    begin, resident = time.monotonic(), []
+    begin, resident, warm = time.monotonic(), [], None
     while load.poll() is None:
         if server.process.poll() is not None:
             load.kill()
@@ -155,6 +156,8 @@ def soak(server, args):
         elapsed = time.monotonic() - begin
         if elapsed < args.seconds:
             resident.append((elapsed, server.resident_bytes()))
+        if warm is None and elapsed >= args.seconds / 3:
+            warm = server.metric("request_success_total")
         time.sleep(min(0.5, args.seconds / 60))
     report = json.loads(load.stdout.read())
 
@@ -166,6 +169,9 @@ def soak(server, args):
 
     floors = [min(bytes for at, bytes in resident if args.seconds * part / 3 <= at <= args.seconds * (part + 1) / 3)
               for part in (1, 2)]
+    if warm < args.clients:
+        failures.append(f"memory cannot be judged: a third of {args.seconds:.0f} s gave {warm:.0f} answers to {args.clients} "
+                        "clients; more --seconds or fewer --clients are needed")
     growth = floors[1] / floors[0] - 1
     if growth > 0.01:
         failures.append(f"resident memory grew by {growth:.1%} from the second third of the time to the last (limit 1 %)")
