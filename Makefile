@@ -28,7 +28,7 @@ fmt: deps-lint ## clang-format every source in place
 	scripts/lint.sh fix
 
 lint: deps-lint ## clang-format, layers, and clang-tidy on what differs from origin/main (LINT=all: on everything)
-	scripts/build.sh release --configure-only
+	scripts/build.sh lint --configure-only
 	scripts/lint.sh $(or $(LINT),changed)
 
 asan: deps-sanitizers ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
@@ -50,8 +50,7 @@ foreign: foreign-sources tokamak ## llama.cpp's and vLLM's server tests, from LL
 foreign-sources:
 	@$(PYTHON) tests/foreign/run.py --check
 
-dist: deps ## dist/tokamak-<version>-linux-x86_64.tar.gz, which runs without our packages
-	scripts/build.sh dist tokamak
+dist: deps tokamak ## dist/tokamak-<version>-linux-x86_64.tar.gz, which runs without our packages
 	scripts/dist.sh
 
 deps: ## install what the build needs (Debian 12)

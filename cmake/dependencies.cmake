@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Third-party libraries come from the distribution; with TOKAMAK_STATIC_DEPS its static archives, where it has them.
+# Third-party libraries come from the distribution: its static archives where it has them, so that a program can be packed as it is.
 
 find_package(Threads REQUIRED)
 find_package(fmt REQUIRED)
@@ -8,11 +8,11 @@ find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(PkgConfig REQUIRED)
 
-# tokamak_library(<target> <pkg-config name> <archives…>): an imported target, static if asked for and every archive is there.
+# tokamak_library(<target> <pkg-config name> <archives…>): a target, static if every archive is there.
 function(tokamak_library target package)
   add_library(${target} INTERFACE)
   pkg_check_modules(${target}_PKG REQUIRED IMPORTED_TARGET ${package})
-  if(TOKAMAK_STATIC_DEPS AND ARGN)
+  if(ARGN)
     set(archives)
     foreach(name ${ARGN})
       find_library(${target}_${name}_ARCHIVE lib${name}.a)

@@ -14,16 +14,27 @@ function(tokamak_globs folder sources tests benches)
   set(${benches} ${bench_files} PARENT_SCOPE)
 endfunction()
 
-# The test program <name>_test, registered under its label.
+# The test program <name>_test, registered under its label; as <name>_1, <name>_2, … if <name>_SHARDS says that several share its
+# cases.
 function(tokamak_test_program name sources label)
   if(NOT sources)
     return()
   endif()
   add_executable(${name}_test ${sources})
+  target_compile_options(${name}_test PRIVATE ${TOKAMAK_TEST_OPTIONS})
   tokamak_precompiled(${name}_test test)
   target_link_libraries(${name}_test PRIVATE ${ARGN} GTest::gmock GTest::gtest GTest::gtest_main)
-  add_test(NAME ${name} COMMAND ${name}_test WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
-  set_tests_properties(${name} PROPERTIES LABELS "${label}")
+  if(NOT ${name}_SHARDS)
+    add_test(NAME ${name} COMMAND ${name}_test WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+    set_tests_properties(${name} PROPERTIES LABELS "${label}")
+    return()
+  endif()
+  foreach(shard RANGE 1 ${${name}_SHARDS})
+    math(EXPR index "${shard} - 1")
+    add_test(NAME ${name}_${shard} COMMAND ${name}_test WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+    set_tests_properties(${name}_${shard} PROPERTIES LABELS "${label}"
+      ENVIRONMENT "GTEST_TOTAL_SHARDS=${${name}_SHARDS};GTEST_SHARD_INDEX=${index}")
+  endforeach()
 endfunction()
 
 function(tokamak_test_programs name tests benches)

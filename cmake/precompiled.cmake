@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# Precompiled standard and third-party headers: a third less compile time for the sanitizer builds. The other presets do
-# without, so that each file proves its own includes.
-option(TOKAMAK_PCH "Precompile the headers that most sources include" OFF)
+# Precompiled standard and third-party headers. The lint stage compiles what changed without them, so that each file still
+# proves its own includes.
+option(TOKAMAK_PCH "Precompile the headers that most sources include" ON)
 
 set(library_headers <algorithm> <array> <cmath> <filesystem> <functional> <map> <memory> <optional> <span> <string> <vector>
                     <fmt/format.h> <fmt/ranges.h> <nlohmann/json.hpp>)
@@ -15,6 +15,7 @@ if(TOKAMAK_PCH)
   if(TOKAMAK_TESTS)
     add_executable(tokamak_test_headers ${CMAKE_BINARY_DIR}/precompiled.cpp)
     target_link_libraries(tokamak_test_headers PRIVATE fmt::fmt spdlog::spdlog nlohmann_json::nlohmann_json GTest::gmock GTest::gtest)
+    target_compile_options(tokamak_test_headers PRIVATE ${TOKAMAK_TEST_OPTIONS})
     target_precompile_headers(tokamak_test_headers PRIVATE ${library_headers} <gmock/gmock.h> <gtest/gtest.h>)
   endif()
 endif()

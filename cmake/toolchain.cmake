@@ -2,7 +2,8 @@
 # Warnings, sanitizers, linker and compiler cache: the same for every module.
 find_program(CCACHE ccache)
 if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+  # Without this ccache caches nothing that is compiled with a precompiled header.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE})
 endif()
 
 add_compile_options(-Wall -Wextra -Wno-missing-field-initializers -Wvla -Wnon-virtual-dtor -Wsign-compare)
@@ -14,6 +15,9 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # GCC 12 reports these inside its own standard library at -O2 and above.
   add_compile_options(-Wno-restrict -Wno-maybe-uninitialized -Wno-stringop-overflow -Wno-array-bounds -Wno-stringop-overread -Wno-dangling-pointer)
 endif()
+
+# Tests wait for what they test, which is optimised; matchers compile in two thirds of the time like this.
+set(TOKAMAK_TEST_OPTIONS $<$<CONFIG:Release>:-O1>)
 
 if(TOKAMAK_SANITIZE)
   add_compile_options(-fsanitize=${TOKAMAK_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
@@ -38,9 +42,7 @@ if(MOLD)
 endif()
 add_link_options(-Wl,--as-needed)
 
-if(TOKAMAK_STATIC_DEPS)
-  # A packed program finds the libraries beside it; RPATH, unlike RUNPATH, also holds for what those libraries need.
-  set(CMAKE_BUILD_WITH_INSTALL_RPATH ON)
-  set(CMAKE_INSTALL_RPATH "\$ORIGIN/../lib")
-  add_link_options(-Wl,--disable-new-dtags)
-endif()
+# A packed program (make dist) finds the libraries beside it; RPATH, unlike RUNPATH, also holds for what those libraries need.
+set(CMAKE_BUILD_WITH_INSTALL_RPATH ON)
+set(CMAKE_INSTALL_RPATH "\$ORIGIN/../lib")
+add_link_options(-Wl,--disable-new-dtags)

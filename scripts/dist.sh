@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Packs a program of the dist preset with the shared libraries it needs (all but glibc), checks the folder and tries it in an
+# Packs a program of the release preset with the shared libraries it needs (all but glibc), checks the folder and tries it in an
 # empty root. The program finds lib/ through its own $ORIGIN/../lib, and the libraries find each other through the program's.
-#   scripts/dist.sh [PROGRAM]          default build/dist/bin/tokamak
+#   scripts/dist.sh [PROGRAM]          default build/release/bin/tokamak
 set -euo pipefail
 cd "$(dirname "$0")/.."
-program=${1:-build/dist/bin/tokamak}
+program=${1:-build/release/bin/tokamak}
 build=$(dirname "$(dirname "$program")")
 max_glibc=2.36
 max_megabytes=60

@@ -3,6 +3,7 @@
 // or a prompt within the limits; and the same again from a second rendering.
 #include <cstdlib>
 
+#include "tokamak/base/json.h"
 #include "tokamak/text/chat_template.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

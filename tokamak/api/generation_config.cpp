@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "tokamak/base/json.h"
+
 namespace tokamak::api {
 namespace {
 

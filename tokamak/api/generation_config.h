@@ -6,7 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "tokamak/base/json.h"
+#include "tokamak/base/json_fwd.h"
+#include "tokamak/base/result.h"
 #include "tokamak/runtime/sampling.h"
 
 namespace tokamak::api {

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tokamak/base/fields.h"
+#include "tokamak/base/fields_json.h"
 #include "tokamak/base/file.h"
 #include "tokamak/base/hash.h"
 #include "tokamak/base/json.h"

@@ -3,6 +3,10 @@
 
 #include "tokamak/base/json_builder.h"
 
+template class nlohmann::basic_json<nlohmann::ordered_map>;
+template nlohmann::json nlohmann::json::parse<const char*>(
+    const char*, const char*, nlohmann::json::parser_callback_t, bool, bool);
+
 namespace tokamak::base {
 namespace {
 

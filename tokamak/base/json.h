@@ -11,12 +11,15 @@
 
 #include <nlohmann/json.hpp>
 
+#include "tokamak/base/json_fwd.h"
 #include "tokamak/base/result.h"
 
-namespace tokamak::base {
+// Compiled once, in json.cpp. The second is what the literals of the library call, which we do not.
+extern template class nlohmann::basic_json<nlohmann::ordered_map>;
+extern template nlohmann::json nlohmann::json::parse<const char*>(
+    const char*, const char*, nlohmann::json::parser_callback_t, bool, bool);
 
-/// Keys keep the order of the text.
-using Json = nlohmann::ordered_json;
+namespace tokamak::base {
 
 /// Parses UTF-8 JSON. `what` names the source in errors ("config.json"). Refuses nesting deeper
 /// than `max_depth`. Errors: corrupt, with the byte offset.
@@ -44,7 +47,3 @@ Result<std::vector<double>> get_numbers(const Json& object, std::string_view key
 std::string type_name(const Json& value);
 
 }  // namespace tokamak::base
-
-namespace tokamak {
-using base::Json;
-}

@@ -7,6 +7,7 @@
 
 #include "tokamak/base/file.h"
 #include "tokamak/base/hash.h"
+#include "tokamak/base/json.h"
 
 namespace tokamak::engine {
 namespace {

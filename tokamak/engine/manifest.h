@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "tokamak/base/json.h"
+#include "tokamak/base/result.h"
 #include "tokamak/tensor/dtype.h"
 
 namespace tokamak::engine {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokamak/engine/rank_file.h"
 
+#include "tokamak/base/json.h"
+
 namespace tokamak::engine {
 namespace {
 

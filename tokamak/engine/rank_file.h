@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "tokamak/base/json.h"
+#include "tokamak/base/result.h"
 
 namespace tokamak::engine {
 

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tokamak/base/json.h"
 #include "tokamak/device/device.h"
 #include "tokamak/op/op.h"
 

@@ -4,7 +4,7 @@
 
 #include <string_view>
 
-#include "tokamak/base/json.h"
+#include "tokamak/base/json_fwd.h"
 
 namespace tokamak::models {
 

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <random>
 
+#include "tokamak/base/fields_json.h"
 #include "tokamak/op/elementwise.h"
 #include "tokamak/op/norm.h"
 #include "tokamak/op/op_test.h"

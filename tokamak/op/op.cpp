@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokamak/op/op.h"
 
+#include "tokamak/base/json.h"
+
 namespace tokamak::op {
 
 Result<Op> Op::parse(std::string_view name, const Json& attributes) {
@@ -14,6 +16,10 @@ Result<Op> Op::parse(std::string_view name, const Json& attributes) {
     return op;
   }
   return base::invalid(fmt::format("'{}' is not an op", name));
+}
+
+Json Op::attributes() const {
+  return info_->to_json(attributes_.get());
 }
 
 Error type_error(std::string_view op, std::string message) {

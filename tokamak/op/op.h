@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tokamak/base/fields.h"
+#include "tokamak/base/json_fwd.h"
 #include "tokamak/op/batch.h"
 #include "tokamak/tensor/tensor.h"
 
@@ -38,26 +39,9 @@ struct OpInfo {
   bool has_state;
 };
 
+/// Of the ops of all_ops(): ops.cpp has the definition.
 template <typename T>
-const OpInfo& info_of() {
-  static const OpInfo info = {
-      T::kName,
-      [](const void* a) { return base::fields_to_json(*static_cast<const T*>(a)); },
-      [](const Json& json) -> Result<std::shared_ptr<const void>> {
-        TKM_ASSIGN(T value, base::fields_from_json<T>(json));
-        return std::shared_ptr<const void>(std::make_shared<T>(std::move(value)));
-      },
-      [](const void* a, const void* b) {
-        return base::fields_equal(*static_cast<const T*>(a), *static_cast<const T*>(b));
-      },
-      [](const void* a, TypeSpan inputs) { return T::infer(*static_cast<const T*>(a), inputs); },
-      [](const void* a, const BatchView& batch, TensorSpan inputs, TensorSpan outputs) {
-        T::reference(*static_cast<const T*>(a), batch, inputs, outputs);
-      },
-      T::kHasState,
-  };
-  return info;
-}
+const OpInfo& info_of();
 
 /// An op with its attributes: a cheap immutable value.
 class Op {
@@ -72,7 +56,7 @@ class Op {
   static Result<Op> parse(std::string_view name, const Json& attributes);
 
   std::string_view name() const { return info_->name; }
-  Json attributes() const { return info_->to_json(attributes_.get()); }
+  Json attributes() const;
   bool has_state() const { return info_->has_state; }
   Result<Types> infer(TypeSpan inputs) const { return info_->infer(attributes_.get(), inputs); }
   void reference(const BatchView& batch, TensorSpan inputs, TensorSpan outputs) const {

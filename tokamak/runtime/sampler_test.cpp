@@ -9,6 +9,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tokamak/base/fields_json.h"
 #include "tokamak/runtime/philox.h"
 #include "tokamak/runtime/sampler_scan.h"
 #include "tokamak/runtime/sampling.h"

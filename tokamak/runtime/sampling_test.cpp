@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tokamak/base/fields_json.h"
+
 namespace tokamak::runtime {
 namespace {
 

@@ -6,7 +6,8 @@
 #include <string>
 #include <string_view>
 
-#include "tokamak/base/json.h"
+#include "tokamak/base/json_fwd.h"
+#include "tokamak/base/result.h"
 #include "tokamak/server/exchange.h"
 
 namespace tokamak::server {

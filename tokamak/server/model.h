@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "tokamak/base/json.h"
 #include "tokamak/executor/executor.h"
 #include "tokamak/text/chat_template.h"
 #include "tokamak/text/tokenizer.h"

@@ -7,7 +7,8 @@
 #include <span>
 #include <string_view>
 
-#include "tokamak/base/json.h"
+#include "tokamak/base/json_fwd.h"
+#include "tokamak/base/result.h"
 
 namespace tokamak::server {
 

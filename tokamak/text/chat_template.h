@@ -12,7 +12,7 @@
 #include <string>
 #include <string_view>
 
-#include "tokamak/base/json.h"
+#include "tokamak/base/json_fwd.h"
 #include "tokamak/base/result.h"
 
 namespace tokamak::text {

@@ -2,6 +2,7 @@
 #include "tokamak/text/chat_templates.h"
 
 #include "tokamak/base/file.h"
+#include "tokamak/base/json.h"
 #include "tokamak/text/files.h"
 
 namespace tokamak::text {

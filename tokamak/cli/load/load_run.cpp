@@ -8,6 +8,7 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include "tokamak/base/json.h"
 #include "tokamak/cli/load/client.h"
 
 namespace tokamak::cli {

@@ -9,6 +9,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tokamak/base/json.h"
+
 namespace tokamak::cli {
 namespace {
 

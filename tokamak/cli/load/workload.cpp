@@ -10,6 +10,7 @@
 #include <fmt/ranges.h>
 
 #include "tokamak/base/file.h"
+#include "tokamak/base/json.h"
 
 namespace tokamak::cli {
 namespace {

@@ -3,6 +3,7 @@
 // softmax (Milakov & Gimelshein, arXiv:1805.02867; Dao et al., arXiv:2205.14135). Tasks are blocks
 // of query rows of one kv head; long contexts with few heads are split over threads and merged in a
 // fixed order. Workspace is bounded by the threads, not by the context.
+#include "tokamak/base/fields_json.h"
 #include "tokamak/kernels/cpu/attention/append.h"
 #include "tokamak/kernels/cpu/attention/block.h"
 #include "tokamak/kernels/cpu/attention/work_list.h"

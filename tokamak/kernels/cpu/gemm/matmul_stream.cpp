@@ -3,6 +3,7 @@
 // tokens of the step while it passes through the registers; time is that of the read until the
 // multipliers become the limit. Threads claim small groups of panels, so that a disturbed core
 // delays one group.
+#include "tokamak/base/fields_json.h"
 #include "tokamak/kernels/cpu/gemm/matmul_panels.h"
 #include "tokamak/kernels/cpu/tactics.h"
 

@@ -4,6 +4,7 @@
 // read from memory once a chunk and then from the L2 cache, while the packed chunk stays in L2 or
 // L3. Sums of a tile stay in registers over the whole depth. While a panel is multiplied, the next
 // one is brought into L2.
+#include "tokamak/base/fields_json.h"
 #include "tokamak/kernels/cpu/gemm/matmul_panels.h"
 #include "tokamak/kernels/cpu/tactics.h"
 

@@ -3,6 +3,7 @@
 // with one row in this step, attend_tile or attend_wgmma those with more; which of them are
 // launched follows from the bounds of the batch, so that a captured step stays right for other
 // sequences.
+#include "tokamak/base/fields_json.h"
 #include "tokamak/kernels/cuda/attention/attend_kernels.h"
 #include "tokamak/kernels/cuda/tactics.h"
 

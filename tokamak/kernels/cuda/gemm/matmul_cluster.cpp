@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // matmul_cuda_cluster: up to 128 tokens on Hopper, at the speed of memory. Any number is right.
+#include "tokamak/base/fields_json.h"
 #include "tokamak/kernels/cuda/gemm/normed_problem.h"
 #include "tokamak/kernels/cuda/gemm/wgmma_problem.h"
 #include "tokamak/kernels/cuda/tactics.h"

@@ -6,9 +6,11 @@
 // transposed) and x (K x T). A config names an algorithm in the 64 bytes of one version of the
 // library and for one number of tokens; for a number that it cannot run with, the library's own
 // first choice is taken. Split sums meet in f32 in the workspace, so results are the same each run.
+#include <charconv>
 #include <map>
 #include <mutex>
 
+#include "tokamak/base/fields_json.h"
 #include "tokamak/device/cuda/libraries.h"
 #include "tokamak/kernels/cuda/gemm/matmul_problem.h"
 #include "tokamak/kernels/cuda/tactics.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // matmul_cuda_ring, norm_matmul_cuda_ring: up to 8 tokens, at the speed of memory. More tokens are
 // right too, 8 at a time.
+#include "tokamak/base/fields_json.h"
 #include "tokamak/kernels/cuda/gemm/streaming_kernel.h"
 #include "tokamak/kernels/cuda/tactics.h"
 

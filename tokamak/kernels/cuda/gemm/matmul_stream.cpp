@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // matmul_cuda_stream, norm_matmul_cuda_stream: one or two tokens, whole rows of w as they lie in
 // memory. More tokens are right too, two at a time.
+#include "tokamak/base/fields_json.h"
 #include "tokamak/kernels/cuda/gemm/streaming_kernel.h"
 #include "tokamak/kernels/cuda/tactics.h"
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // matmul_cuda_tma: many tokens on Hopper's warpgroup products. Any number of tokens is right.
+#include "tokamak/base/fields_json.h"
 #include "tokamak/kernels/cuda/gemm/normed_problem.h"
 #include "tokamak/kernels/cuda/gemm/wgmma_problem.h"
 #include "tokamak/kernels/cuda/tactics.h"

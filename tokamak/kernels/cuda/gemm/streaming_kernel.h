@@ -3,6 +3,7 @@
 // a launch, arguments and tactics alike.
 #pragma once
 
+#include "tokamak/base/fields_json.h"
 #include "tokamak/kernels/cuda/gemm/normed_problem.h"
 
 namespace tokamak::kernels::cuda {

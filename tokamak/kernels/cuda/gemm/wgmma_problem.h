@@ -3,6 +3,7 @@
 // tensor maps of their operands, and how a tactic makes a kernel.
 #pragma once
 
+#include "tokamak/base/fields_json.h"
 #include "tokamak/kernels/cuda/gemm/matmul_problem.h"
 
 namespace tokamak::kernels::cuda {
