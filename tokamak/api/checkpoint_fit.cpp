@@ -60,8 +60,8 @@ Result<void> fit_to_tensors(const tensor::TensorFiles& files, models::ModelInfo&
 
 Result<void> check_tensors(const ir::Graph& graph, const tensor::TensorFiles& files) {
   for (ir::Value weight : graph.weights()) {
-    for (const ir::WeightPart& part : weight.parts()) {
-      const Shape shape = runtime::stored_shape(weight.type(), part.rows, part.transposed);
+    for (const WeightPart& part : weight.parts()) {
+      const Shape shape = tensor::stored_shape(weight.type(), part);
       TKM_RETURN_IF_ERROR(runtime::find_weight(files, part.tensor, shape));
     }
   }

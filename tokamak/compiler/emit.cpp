@@ -45,9 +45,7 @@ class Emitter {
     for (ir::Value value : graph_.weights()) {
       int32_t index = add_value(value.name(), PlanValueKind::kWeight, value.type());
       index_[&name_of(value)] = index;
-      PlanWeight weight{.value = index};
-      for (const ir::WeightPart& part : value.parts())
-        weight.parts.push_back({part.tensor, part.rows, part.transposed, part.normalize_rows});
+      PlanWeight weight{.value = index, .parts = value.parts()};
       weight_of_[index] = plan_.weights.size();
       plan_.weights.push_back(std::move(weight));
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokamak/engine/plan.h"
 
-#include "tokamak/base/fields.h"
+#include "tokamak/base/fields_json.h"
 
 namespace tokamak::engine {
 namespace {
@@ -18,12 +18,7 @@ Json to_json(const PlanValue& value) {
 
 Json to_json(const PlanWeight& weight) {
   Json parts = Json::array();
-  for (const PlanWeightPart& part : weight.parts) {
-    parts.push_back({{"tensor", part.tensor},
-                     {"rows", part.rows},
-                     {"transposed", part.transposed},
-                     {"normalize_rows", part.normalize_rows}});
-  }
+  for (const WeightPart& part : weight.parts) parts.push_back(base::fields_to_json(part));
   return {{"value", weight.value},
           {"layout", weight.layout},
           {"step", weight.step},
@@ -127,10 +122,8 @@ Result<PlanWeight> read_weight(const Json& json, int64_t num_values, int64_t num
   weight.bytes = reader.integer("bytes", 0, int64_t{1} << 46);
   for (const Json& element : reader.array("parts")) {
     Reader part(element, "plan weight part");
-    weight.parts.push_back({part.string("tensor"),
-                            part.integer("rows", 1, int64_t{1} << 40),
-                            part.boolean("transposed"),
-                            part.boolean("normalize_rows")});
+    part.integer("rows", 1, int64_t{1} << 40);
+    weight.parts.push_back(part.take(base::fields_from_json<WeightPart>(element), WeightPart{}));
     TKM_RETURN_IF_ERROR(part.status());
   }
   TKM_RETURN_IF_ERROR(reader.status());

@@ -10,6 +10,7 @@
 
 #include "tokamak/base/json.h"
 #include "tokamak/tensor/type.h"
+#include "tokamak/tensor/weight_part.h"
 
 namespace tokamak::engine {
 
@@ -25,19 +26,13 @@ struct PlanValue {
   int32_t first_step = -1, last_step = -1;  ///< Of a buffer: the steps that write and last read it.
 };
 
-struct PlanWeightPart {
-  std::string tensor;
-  int64_t rows = 0;
-  bool transposed = false, normalize_rows = false;
-};
-
 /// A weight in the form that its consumers read.
 struct PlanWeight {
   int32_t value = 0;
   std::string layout;  ///< Name of a kernels::WeightLayout.
   int32_t step = -1;   ///< The step whose desc defines the packing; -1 for row_major.
   int64_t bytes = 0;   ///< Packed.
-  std::vector<PlanWeightPart> parts;
+  std::vector<WeightPart> parts;
 };
 
 /// A tactic for steps of up to max_tokens rows.

@@ -15,24 +15,12 @@
 #include <vector>
 
 #include "tokamak/op/op.h"
+#include "tokamak/tensor/weight_part.h"
 
 namespace tokamak::ir {
 
 class Graph;
 class Node;
-
-/// One stored tensor of which a weight is made.
-struct WeightPart {
-  std::string tensor;           ///< Name in the checkpoint.
-  int64_t rows = 0;             ///< Of the weight; set by Graph::weight for a single part.
-  bool transposed = false;      ///< Stored [K, N], used [N, K].
-  bool normalize_rows = false;  ///< Each row divided by its L2 norm (Baichuan 2's NormHead).
-  static constexpr auto kFields = std::tuple{Field{"tensor", &WeightPart::tensor},
-                                             Field{"rows", &WeightPart::rows},
-                                             Field{"transposed", &WeightPart::transposed},
-                                             Field{"normalize_rows", &WeightPart::normalize_rows}};
-  friend bool operator==(const WeightPart&, const WeightPart&) = default;
-};
 
 enum class ValueKind { kInput, kWeight, kResult };
 

@@ -62,42 +62,19 @@ class ReferenceCache {
   op::SequenceSpan sequence_;
 };
 
-Tensor transposed(const Tensor& x) {
-  size_t rows = static_cast<size_t>(x.shape()[0]), columns = static_cast<size_t>(x.shape()[1]);
-  Tensor out(DType::kF32, {x.shape()[1], x.shape()[0]});
-  auto from = x.floats(), to = out.floats();
-  for (size_t i = 0; i < rows; ++i) {
-    for (size_t j = 0; j < columns; ++j) to[j * rows + i] = from[i * columns + j];
-  }
-  return out;
-}
-
-void normalize_rows(std::span<float> values, int64_t columns) {
-  for (size_t begin = 0; begin < values.size(); begin += static_cast<size_t>(columns)) {
-    std::span<float> row = values.subspan(begin, static_cast<size_t>(columns));
-    double squares = std::inner_product(row.begin(), row.end(), row.begin(), 0.0);
-    float scale = static_cast<float>(1.0 / std::max(std::sqrt(squares), 1e-12));
-    for (float& value : row) value *= scale;
-  }
-}
-
-/// The rows that one part gives to a weight of `shape`.
-Result<Tensor> rows_of_part(const TensorMap& checkpoint, const WeightPart& part, Shape shape) {
+/// The tensor that one part of a weight of `type` takes its rows from.
+Result<TensorView> stored_part(const TensorMap& checkpoint,
+                               const WeightPart& part,
+                               const TensorType& type) {
   auto it = checkpoint.find(part.tensor);
   if (it == checkpoint.end()) return base::not_found(fmt::format("no tensor '{}'", part.tensor));
-  if (!shape.empty()) shape[0] = part.rows;
-  Shape stored = shape;
-  if (part.transposed) std::reverse(stored.begin(), stored.end());
-  if (it->second.shape() != stored || (part.transposed && stored.size() != 2)) {
-    return base::invalid(fmt::format("tensor '{}' is {}, expected {}",
-                                     part.tensor,
-                                     tensor::shape_text(it->second.shape()),
-                                     tensor::shape_text(stored)));
-  }
-  Tensor rows = it->second.to(DType::kF32);
-  if (part.transposed) rows = transposed(rows);
-  if (part.normalize_rows) normalize_rows(rows.floats(), rows.view().columns());
-  return rows;
+  const Shape stored = tensor::stored_shape(type, part);
+  if (it->second.shape() == stored && (!part.transposed || stored.size() == 2))
+    return it->second.view();
+  return base::invalid(fmt::format("tensor '{}' is {}, expected {}",
+                                   part.tensor,
+                                   tensor::shape_text(it->second.shape()),
+                                   tensor::shape_text(stored)));
 }
 
 Result<Tensor> checked_input(const TensorMap& inputs, Value value, int64_t tokens, int64_t rows) {
@@ -120,15 +97,17 @@ Result<Tensor> checked_input(const TensorMap& inputs, Value value, int64_t token
 
 Result<Tensor> assemble_weight(const TensorMap& checkpoint, Value weight) {
   Tensor out(DType::kF32, weight.type().resolve(0, 0));
-  auto to = out.floats().begin();
+  const int64_t columns = out.shape().size() == 2 ? out.shape()[1] : 1;
+  std::span<float> rest = out.floats();
   for (const WeightPart& part : weight.parts()) {
-    auto rows = rows_of_part(checkpoint, part, out.shape());
-    if (!rows.ok()) {
-      Error error = rows.error();
+    auto stored = stored_part(checkpoint, part, weight.type());
+    if (!stored.ok()) {
+      Error error = stored.error();
       error.message = fmt::format("weight %{}: {}", weight.name(), error.message);
       return error;
     }
-    to = std::copy(rows->floats().begin(), rows->floats().end(), to);
+    tensor::read_rows(part, *stored, 0, part.rows, rest);
+    rest = rest.subspan(static_cast<size_t>(part.rows * columns));
   }
   return out;
 }

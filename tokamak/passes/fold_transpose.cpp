@@ -17,7 +17,7 @@ Result<int> fold_transpose(ir::Graph& graph) {
     ir::Value w = product->input(1);
     if (settings.transposed || !w.is_weight()) continue;
     if (w.parts().size() != 1 || w.parts()[0].normalize_rows) continue;
-    ir::WeightPart part = w.parts()[0];
+    WeightPart part = w.parts()[0];
     part.transposed = !part.transposed;
     part.rows = w.type().shape[1].size;
     std::vector<ir::Value> inputs = product->inputs();

@@ -62,7 +62,7 @@ std::string joined_name(const std::vector<ir::Value>& weights) {
 /// Input `index` of all products, one below the other.
 ir::Value stacked_weight(ir::Graph& graph, const Products& products, size_t index) {
   std::vector<ir::Value> weights;
-  std::vector<ir::WeightPart> parts;
+  std::vector<WeightPart> parts;
   TensorType type = products[0]->input(index).type();
   int64_t rows = 0;
   for (const ir::Node* product : products) {

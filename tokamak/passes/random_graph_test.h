@@ -59,7 +59,7 @@ class WeightSource {
     float deviation = 1.0f / std::sqrt(static_cast<float>(columns));
     Shape stored = stored_transposed ? Shape{columns, rows} : Shape{rows, columns};
     to_.checkpoint[name] = random_.floats(stored, 0, deviation);
-    ir::WeightPart part{.tensor = name, .transposed = stored_transposed};
+    WeightPart part{.tensor = name, .transposed = stored_transposed};
     return to_.graph->weight(name, {DType::kF32, {rows, columns}}, {part});
   }
   /// A linear layer in one of the ways to write it.

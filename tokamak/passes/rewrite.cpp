@@ -39,7 +39,7 @@ void supersede(ir::Graph& graph, ir::Value from, ir::Value to) {
 ir::Value derived_weight(ir::Graph& graph,
                          std::string name,
                          TensorType type,
-                         std::vector<ir::WeightPart> parts) {
+                         std::vector<WeightPart> parts) {
   for (ir::Value taken; (taken = graph.find(name)).valid(); name += "+") {
     if (taken.is_weight() && taken.type() == type && taken.parts() == parts) return taken;
   }

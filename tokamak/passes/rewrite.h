@@ -21,7 +21,7 @@ void supersede(ir::Graph& graph, ir::Value from, ir::Value to);
 ir::Value derived_weight(ir::Graph& graph,
                          std::string name,
                          TensorType type,
-                         std::vector<ir::WeightPart> parts);
+                         std::vector<WeightPart> parts);
 
 /// The settings of `node` if it is an rms_norm of heads of `head_dim` by one weight for all heads,
 /// else null.

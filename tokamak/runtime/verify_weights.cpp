@@ -64,7 +64,7 @@ class WeightVerifier {
                       base::enum_name(v.kind),
                       text(v)));
     int64_t rows = 0;
-    for (const engine::PlanWeightPart& part : weight.parts) {
+    for (const WeightPart& part : weight.parts) {
       if (part.transposed && v.type.rank() != 2)
         return plan_error(fmt::format("plan weight '{}' is {}, but its part '{}' is transposed",
                                       v.name,

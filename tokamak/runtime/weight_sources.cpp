@@ -61,11 +61,6 @@ DummyRange dummy_range(const std::string& tensor, const Shape& shape) {
   return gain ? DummyRange{1, 0} : DummyRange{0, kUnitVariance * 0.02f};
 }
 
-Shape stored_shape(const TensorType& type, int64_t rows, bool transposed) {
-  if (type.rank() == 1) return {rows};
-  return transposed ? Shape{type.columns(), rows} : Shape{rows, type.columns()};
-}
-
 Result<TensorView> find_weight(const tensor::TensorFiles& files,
                                const std::string& tensor,
                                const Shape& expected) {
@@ -94,7 +89,7 @@ std::string unused_tensors(const engine::Plan& plan, const tensor::TensorFiles& 
   constexpr size_t kShown = 4;
   std::set<std::string> used = {"lm_head.weight"};
   for (const engine::PlanWeight& weight : plan.weights) {
-    for (const engine::PlanWeightPart& part : weight.parts)
+    for (const WeightPart& part : weight.parts)
       used.insert(files.stored_name(part.tensor));
   }
   size_t count = 0;

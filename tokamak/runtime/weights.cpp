@@ -2,7 +2,6 @@
 #include "tokamak/runtime/weights.h"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 
 #include "tokamak/base/hash.h"
@@ -58,7 +57,7 @@ class Packer {
 
   /// Rows [from, from + rows) of the part become the rows from `first_row` on of the target.
   void pack(const TensorView& view,
-            const engine::PlanWeightPart& part,
+            const WeightPart& part,
             int64_t from,
             int64_t rows,
             int64_t first_row,
@@ -69,15 +68,14 @@ class Packer {
     first_row -= from;
     pool.parallel_for((rows + block - 1) / block, [&](int64_t i, int) {
       int64_t begin = from + i * block, count = std::min(block, from + rows - begin);
-      bool plain = !part.transposed && !part.normalize_rows;
       const auto* stored = static_cast<const std::byte*>(view.data);
-      if (plain && view.dtype == dtype_) {
+      if (part.plain() && view.dtype == dtype_) {
         target_.pack_rows(
             stored + begin * columns_ * tensor::dtype_bytes(dtype_), first_row + begin, count);
         return;
       }
       std::vector<float> values(static_cast<size_t>(count * columns_));
-      read_rows(view, part, begin, count, values);
+      tensor::read_rows(part, view, begin, count, values);
       std::vector<std::byte> converted(values.size() *
                                        static_cast<size_t>(tensor::dtype_bytes(dtype_)));
       tensor::convert(DType::kF32, values.data(), dtype_, converted.data(), count * columns_);
@@ -86,40 +84,6 @@ class Packer {
   }
 
  private:
-  void read_rows(const TensorView& view,
-                 const engine::PlanWeightPart& part,
-                 int64_t begin,
-                 int64_t count,
-                 std::vector<float>& out) const {
-    const auto* stored = static_cast<const std::byte*>(view.data);
-    int64_t element = tensor::dtype_bytes(view.dtype);
-    if (!part.transposed) {
-      tensor::convert(view.dtype,
-                      stored + begin * columns_ * element,
-                      DType::kF32,
-                      out.data(),
-                      count * columns_);
-    } else {
-      std::vector<float> line(static_cast<size_t>(count));
-      for (int64_t k = 0; k < columns_; ++k) {
-        tensor::convert(view.dtype,
-                        stored + (k * part.rows + begin) * element,
-                        DType::kF32,
-                        line.data(),
-                        count);
-        for (int64_t r = 0; r < count; ++r)
-          out[static_cast<size_t>(r * columns_ + k)] = line[static_cast<size_t>(r)];
-      }
-    }
-    if (!part.normalize_rows) return;
-    for (int64_t r = 0; r < count; ++r) {
-      float* row = out.data() + r * columns_;
-      double squares = 0;
-      for (int64_t k = 0; k < columns_; ++k) squares += static_cast<double>(row[k]) * row[k];
-      float scale = static_cast<float>(1.0 / std::max(std::sqrt(squares), 1e-12));
-      for (int64_t k = 0; k < columns_; ++k) row[k] *= scale;
-    }
-  }
   const PackTarget& target_;
   DType dtype_;
   int64_t columns_;
@@ -169,7 +133,7 @@ struct WeightLoad {
 Result<void> send_rows(const WeightLoad& load,
                        PackTarget& target,
                        const TensorView& view,
-                       const engine::PlanWeightPart& part,
+                       const WeightPart& part,
                        int64_t first_row,
                        device::Device& device,
                        Staging& staging) {
@@ -194,7 +158,7 @@ Result<WeightLoad> weight_load(const engine::Plan& plan,
   const engine::PlanValue& value = plan.values[static_cast<size_t>(weight.value)];
   Shape shape = value.type.resolve(0, 0);
   int64_t rows = 0;
-  for (const engine::PlanWeightPart& part : weight.parts) rows += part.rows;
+  for (const WeightPart& part : weight.parts) rows += part.rows;
   if (rows != shape[0])
     return base::corrupt(
         fmt::format("weight '{}' needs {} rows, its parts have {}", value.name, shape[0], rows));
@@ -214,9 +178,8 @@ Result<void> fill_dummy_weights(const engine::Plan& plan,
     TKM_ASSIGN(WeightLoad load, weight_load(plan, memory, w, arena));
     DType dtype = load.value.type.dtype;
     int64_t row_bytes = load.columns * tensor::dtype_bytes(dtype), first_row = 0;
-    for (const engine::PlanWeightPart& part : load.weight.parts) {
-      auto [offset, scale] =
-          dummy_range(part.tensor, stored_shape(load.value.type, part.rows, part.transposed));
+    for (const WeightPart& part : load.weight.parts) {
+      auto [offset, scale] = dummy_range(part.tensor, tensor::stored_shape(load.value.type, part));
       TKM_RETURN_IF_ERROR(
           kernels::cuda::fill_random(device,
                                      static_cast<std::byte*>(load.to) + first_row * row_bytes,
@@ -255,10 +218,9 @@ Result<void> load_weights(const engine::Plan& plan,
     }
     Packer packer(target, load.value.type.dtype, load.columns);
     int64_t first_row = 0;
-    for (const engine::PlanWeightPart& part : load.weight.parts) {
-      TKM_ASSIGN(
-          TensorView view,
-          source.find(part.tensor, stored_shape(load.value.type, part.rows, part.transposed)));
+    for (const WeightPart& part : load.weight.parts) {
+      TKM_ASSIGN(TensorView view,
+                 source.find(part.tensor, tensor::stored_shape(load.value.type, part)));
       if (direct || !in_rows)
         packer.pack(view, part, 0, part.rows, first_row, device.pool());
       else

@@ -22,8 +22,6 @@ class WeightSource {
   virtual void done(const std::string& /*tensor*/) {}
 };
 
-/// Shape of `rows` rows of a weight as the checkpoint has them.
-Shape stored_shape(const TensorType& type, int64_t rows, bool transposed);
 /// The tensor as it is stored, by its name with or without the prefix of its class. Errors: as of
 /// WeightSource::find(); unsupported (no float type).
 Result<TensorView> find_weight(const tensor::TensorFiles& files,
