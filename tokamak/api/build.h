@@ -59,6 +59,10 @@ Result<void> save_engine(engine::Engine& engine,
                          const base::Progress& progress = {},
                          bool hash_weights = true);
 
+/// The target for `model` where the user named none: an engine's own, for a checkpoint
+/// device::choose_target(). Errors: those of find_model() and of reading the engine.
+Result<device::TargetChoice> choose_target(const std::filesystem::path& model);
+
 /// An engine for `model`, as find_model() finds it: an engine folder is read; a checkpoint folder
 /// is built, or taken from the cache if it was built before with the same options on the same
 /// device, from the same text files and weights that nobody has written since.

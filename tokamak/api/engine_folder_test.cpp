@@ -103,6 +103,20 @@ class EngineFolderTest : public testing::Test {
   std::shared_ptr<device::Device> device_;
 };
 
+TEST_F(EngineFolderTest,
+       without_a_target_an_engine_keeps_its_own_and_a_checkpoint_takes_the_machines) {
+  const fs::path engine = root_ / "engine";
+  ASSERT_TRUE(save(engine, /*bundle=*/false).ok());
+  const device::TargetChoice of_engine = choose_target(engine).value();
+  EXPECT_EQ(of_engine.target, Target::kCpu);
+  EXPECT_EQ(of_engine.why, "the engine was built for it");
+  const device::TargetChoice of_checkpoint = choose_target(model_).value();
+  EXPECT_TRUE(device::open_device(of_checkpoint.target, 1).ok());
+  EXPECT_EQ(of_checkpoint.target == Target::kCuda, device::open_device(Target::kCuda, 1).ok());
+  EXPECT_FALSE(of_checkpoint.why.empty());
+  EXPECT_EQ(choose_target(root_ / "nothing").error().code, ErrorCode::kNotFound);
+}
+
 TEST_F(EngineFolderTest, a_flipped_bit_in_any_file_is_noticed) {
   write(model_ / "chat_template.jinja", "{{ messages[0].content }}");
   write(model_ / "additional_chat_templates/rag.jinja", "{{ documents }}");

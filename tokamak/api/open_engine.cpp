@@ -146,6 +146,14 @@ Result<void> cache_engine(engine::Engine& engine,
 
 }  // namespace
 
+Result<device::TargetChoice> choose_target(const fs::path& named) {
+  TKM_ASSIGN(const fs::path model, find_model(named));
+  if (!engine::is_engine_folder(model)) return device::choose_target();
+  TKM_ASSIGN(const engine::Manifest manifest, engine::read_manifest(model));
+  TKM_ASSIGN(const Target target, base::enum_from_name<Target>(manifest.target, "target"));
+  return device::TargetChoice{target, "the engine was built for it"};
+}
+
 Result<engine::Engine> open_engine(const fs::path& named,
                                    device::Device& device,
                                    const BuildOptions& options,

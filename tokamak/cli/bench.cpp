@@ -32,8 +32,8 @@ double gigabytes(double bytes) {
 }
 
 Result<int> run_latency(const LatencyFlags& flags) {
-  TKM_ASSIGN(auto device, flags.model.open_device());
   TKM_ASSIGN(api::BuildOptions build, flags.model.build_options());
+  TKM_ASSIGN(auto device, flags.model.open_device(build));
   auto begin = std::chrono::steady_clock::now();
   TKM_ASSIGN(engine::Engine engine, api::open_engine(flags.model.model, *device, build));
   double open_seconds =
@@ -99,8 +99,8 @@ Result<int> run_latency(const LatencyFlags& flags) {
 }
 
 Result<int> run_kernels(const KernelsFlags& flags) {
-  TKM_ASSIGN(auto device, flags.model.open_device());
   TKM_ASSIGN(api::BuildOptions build, flags.model.build_options());
+  TKM_ASSIGN(auto device, flags.model.open_device(build));
   TKM_ASSIGN(engine::Engine engine, api::open_engine(flags.model.model, *device, build));
   TKM_ASSIGN(api::KernelsReport r,
              api::bench_kernels(engine, device, flags.batch, flags.context, build.progress));

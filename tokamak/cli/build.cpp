@@ -14,8 +14,8 @@ struct BuildFlags {
 };
 
 Result<int> run_build(const BuildFlags& flags) {
-  TKM_ASSIGN(std::shared_ptr<device::Device> device, flags.model.open_device());
   TKM_ASSIGN(api::BuildOptions build, flags.model.build_options());
+  TKM_ASSIGN(std::shared_ptr<device::Device> device, flags.model.open_device(build));
   api::BuildReport report;
   TKM_ASSIGN(const std::filesystem::path model, api::find_model(flags.model.model));
   TKM_ASSIGN(engine::Engine engine, api::build_engine(model, *device, build, &report));

@@ -8,6 +8,11 @@
 #include "tokamak/device/cuda/cuda_device.h"
 
 namespace tokamak::cli {
+namespace {
+
+constexpr std::string_view kAuto = "auto";
+
+}  // namespace
 
 Command& chosen_command() {
   static Command command;
@@ -43,8 +48,13 @@ void ModelOptions::add_to(CLI::App& app) {
       ->required();
   under_heading(app, "Model and engine", [&] {
     constexpr auto targets = enum_names(Target{});
-    app.add_option("--target", target, "Where to run; reference is a slow fp32 oracle")
-        ->check(CLI::IsMember(std::vector<std::string>(targets.begin(), targets.end())))
+    std::vector<std::string> names(targets.begin(), targets.end());
+    names.insert(names.begin(), std::string(kAuto));
+    app.add_option("--target",
+                   target,
+                   "Where to run: auto takes a GPU that we can use, else the CPU (an engine's own "
+                   "target for an engine); reference is a slow fp32 oracle")
+        ->check(CLI::IsMember(std::move(names)))
         ->capture_default_str();
     app.add_option(
            "--dtype", dtype, "Weights and activations: auto (as stored), bfloat16 or float32")
@@ -70,9 +80,17 @@ void ModelOptions::add_without_gpu(CLI::App& app) {
   });
 }
 
+Result<Target> ModelOptions::chosen_target() const {
+  if (target != kAuto) return base::enum_from_name<Target>(target, "target");
+  if (without_gpu) return Target::kCuda;
+  TKM_ASSIGN(const device::TargetChoice choice, api::choose_target(model));
+  if (!quiet) fmt::print(stderr, "target: {} ({})\n", base::enum_name(choice.target), choice.why);
+  return choice.target;
+}
+
 Result<api::BuildOptions> ModelOptions::build_options() const {
   api::BuildOptions options;
-  TKM_ASSIGN(options.target, base::enum_from_name<Target>(target, "target"));
+  TKM_ASSIGN(options.target, chosen_target());
   options.dtype = dtype;
   options.num_threads = threads;
   options.dummy_weights = dummy_weights;
@@ -82,10 +100,10 @@ Result<api::BuildOptions> ModelOptions::build_options() const {
   return options;
 }
 
-Result<std::shared_ptr<device::Device>> ModelOptions::open_device() const {
-  TKM_ASSIGN(Target parsed, base::enum_from_name<Target>(target, "target"));
-  if (!without_gpu) return device::open_device(parsed, threads);
-  if (parsed != Target::kCuda)
+Result<std::shared_ptr<device::Device>> ModelOptions::open_device(
+    const api::BuildOptions& build) const {
+  if (!without_gpu) return device::open_device(build.target, threads);
+  if (build.target != Target::kCuda)
     return base::invalid(fmt::format("--without-gpu is for --target cuda, not {}", target));
   return std::shared_ptr<device::Device>(device::cuda::CudaDevice::compile_only({}, threads));
 }

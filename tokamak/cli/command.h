@@ -42,7 +42,7 @@ void under_heading(CLI::App& verb, const std::string& heading, const std::functi
 /// Options about the model and how its engine is built, the same for every verb that opens one.
 struct ModelOptions {
   std::string model;
-  std::string target = "cpu";
+  std::string target = "auto";
   std::string dtype = "auto";
   int threads = 0;
   bool dummy_weights = false;
@@ -54,9 +54,13 @@ struct ModelOptions {
   void add_to(CLI::App& app);
   /// --without-gpu, for verbs that run nothing.
   void add_without_gpu(CLI::App& app);
+  /// With the target chosen; of `auto` a line says which and why.
   Result<api::BuildOptions> build_options() const;
   /// With `without_gpu` a device that only compiles. Errors: invalid, for another target than cuda.
-  Result<std::shared_ptr<device::Device>> open_device() const;
+  Result<std::shared_ptr<device::Device>> open_device(const api::BuildOptions& build) const;
+
+ private:
+  Result<Target> chosen_target() const;
 };
 
 /// Options about the running session.

@@ -181,7 +181,7 @@ TEST(Completion, bash_completes_verbs_options_and_values) {
   EXPECT_THAT(offered(script, "tokamak bench serve --goodput-tt"),
               ElementsAre("--goodput-ttft-ms"));
   EXPECT_THAT(offered(script, "tokamak run m --target \"\""),
-              ElementsAre("reference", "cpu", "cuda"));
+              ElementsAre("auto", "reference", "cpu", "cuda"));
   EXPECT_THAT(offered(script, "tokamak completion z"), ElementsAre("zsh"));
   EXPECT_THAT(offered(script, "tokamak run mod"), ElementsAre()) << "then bash completes files";
 }

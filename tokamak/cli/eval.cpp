@@ -19,8 +19,8 @@ struct PerplexityFlags {
 
 Result<int> run_perplexity(const PerplexityFlags& flags) {
   TKM_ASSIGN(std::string text, base::read_file(flags.text_file));
-  TKM_ASSIGN(auto device, flags.model.open_device());
   TKM_ASSIGN(api::BuildOptions build, flags.model.build_options());
+  TKM_ASSIGN(auto device, flags.model.open_device(build));
   TKM_ASSIGN(engine::Engine engine, api::open_engine(flags.model.model, *device, build));
   TKM_ASSIGN(auto tokenizer, text::Tokenizer::load(api::tokenizer_folder(engine)));
   TKM_ASSIGN(std::vector<int32_t> tokens,

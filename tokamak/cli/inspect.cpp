@@ -33,9 +33,9 @@ Result<void> add_missing_floors(engine::Engine& engine, device::Device& device) 
 }
 
 Result<std::string> stage_text(const InspectFlags& flags,
+                               api::BuildOptions build,
                                device::Device& device,
                                engine::Engine& engine) {
-  TKM_ASSIGN(api::BuildOptions build, flags.model.build_options());
   bool of_plan = flags.stage == "plan" || flags.stage == "kernels";
   TKM_ASSIGN(const std::filesystem::path model, api::find_model(flags.model.model));
   if (engine::is_engine_folder(model) && of_plan) {
@@ -76,9 +76,15 @@ Result<int> run_inspect(const InspectFlags& flags) {
   if (!known)
     return base::invalid(fmt::format(
         "stage '{}' is not one of spec, graph, passes, after:<pass>, plan, kernels", flags.stage));
-  TKM_ASSIGN(auto device, flags.model.open_device());
+  TKM_ASSIGN(api::BuildOptions build, flags.model.build_options());
+  TKM_ASSIGN(const std::filesystem::path model, api::find_model(flags.model.model));
+  // An engine is read, not run: a machine that lacks its device shows it, too.
+  if (engine::is_engine_folder(model) && !flags.model.without_gpu &&
+      !device::open_device(build.target, 1).ok())
+    build.target = Target::kCpu;
+  TKM_ASSIGN(auto device, flags.model.open_device(build));
   engine::Engine engine;
-  TKM_ASSIGN(std::string text, stage_text(flags, *device, engine));
+  TKM_ASSIGN(std::string text, stage_text(flags, std::move(build), *device, engine));
   print(text);
   return 0;
 }

@@ -77,8 +77,8 @@ Result<api::WeightsReport> verify_weights(const VerifyFlags& flags) {
 }
 
 Result<api::VerifyReport> verify_golden(const VerifyFlags& flags) {
-  TKM_ASSIGN(auto device, flags.model.open_device());
   TKM_ASSIGN(api::BuildOptions build, flags.model.build_options());
+  TKM_ASSIGN(auto device, flags.model.open_device(build));
   TKM_ASSIGN(engine::Engine engine, api::open_engine(flags.model.model, *device, build));
   runtime::SessionOptions options{.max_step_tokens = 64, .max_step_rows = 64, .max_sequences = 1};
   TKM_ASSIGN(auto session, runtime::open_session(engine, device, options, build.progress));

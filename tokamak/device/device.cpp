@@ -102,6 +102,12 @@ class HostDevice : public Device {
 
 }  // namespace
 
+TargetChoice choose_target() {
+  auto gpu = cuda::CudaDevice::usable(0);
+  if (gpu.ok()) return {Target::kCuda, gpu->name};
+  return {Target::kCpu, gpu.error().message};
+}
+
 Result<std::shared_ptr<Device>> open_device(Target target, int num_threads) {
   if (num_threads < 0 || num_threads > 4096)
     return base::invalid(fmt::format("{} threads: must be between 0 (all) and 4096", num_threads));

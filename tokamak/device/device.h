@@ -126,6 +126,14 @@ class Device {
 /// Errors: unsupported, for a target that this machine does not have, saying what is missing.
 Result<std::shared_ptr<Device>> open_device(Target target, int num_threads = 0);
 
+/// A target, and in a clause what speaks for it.
+struct TargetChoice {
+  Target target = Target::kCpu;
+  std::string why;
+};
+/// A GPU if this machine has one that we can use, else the CPU, and why not the GPU.
+TargetChoice choose_target();
+
 }  // namespace tokamak::device
 
 namespace tokamak {

@@ -117,7 +117,7 @@ std::string DeviceInfo::architecture() const {
   return fmt::format("sm_{}{}", compute_capability, compute_capability >= 90 ? "a" : "");
 }
 
-Result<std::shared_ptr<CudaDevice>> CudaDevice::open(int ordinal, int num_threads) {
+Result<DeviceInfo> CudaDevice::usable(int ordinal) {
   TKM_ASSIGN(const abi::Driver* d, driver());
   int count = 0;
   TKM_RETURN_IF_ERROR(check(d->cuDeviceGetCount(&count), "cuDeviceGetCount"));
@@ -125,16 +125,24 @@ Result<std::shared_ptr<CudaDevice>> CudaDevice::open(int ordinal, int num_thread
     return base::unsupported(
         fmt::format("there is no GPU {}: this process sees {}", ordinal, count),
         "see whether nvidia-smi lists it and CUDA_VISIBLE_DEVICES allows it");
+  abi::DeviceHandle handle = 0;
+  TKM_RETURN_IF_ERROR(check(d->cuDeviceGet(&handle, ordinal), "cuDeviceGet"));
+  TKM_ASSIGN(DeviceInfo info, read_info(handle));
+  if (info.compute_capability >= 80) return info;
+  return base::unsupported(
+      fmt::format("{} is of compute capability {}.{}; our kernels need 8.0 (A100) or newer",
+                  info.name,
+                  info.compute_capability / 10,
+                  info.compute_capability % 10),
+      "use --target cpu");
+}
+
+Result<std::shared_ptr<CudaDevice>> CudaDevice::open(int ordinal, int num_threads) {
+  TKM_ASSIGN(const DeviceInfo info, usable(ordinal));
+  TKM_ASSIGN(const abi::Driver* d, driver());
   std::shared_ptr<CudaDevice> device(new CudaDevice(num_threads));
+  device->info_ = info;
   TKM_RETURN_IF_ERROR(check(d->cuDeviceGet(&device->handle_, ordinal), "cuDeviceGet"));
-  TKM_ASSIGN(device->info_, read_info(device->handle_));
-  if (device->info_.compute_capability < 80)
-    return base::unsupported(
-        fmt::format("{} is of compute capability {}.{}; our kernels need 8.0 (A100) or newer",
-                    device->info_.name,
-                    device->info_.compute_capability / 10,
-                    device->info_.compute_capability % 10),
-        "use --target cpu");
   TKM_RETURN_IF_ERROR(check(d->cuDevicePrimaryCtxRetain(&device->context_, device->handle_),
                             "cuDevicePrimaryCtxRetain",
                             device->info_.name));

@@ -101,7 +101,9 @@ struct TensorMapDesc {
 
 class CudaDevice : public Device {
  public:
-  /// The GPU of this ordinal. Errors: unsupported, saying what is missing.
+  /// What the GPU of this ordinal is, if we can use it. Errors: unsupported, saying what is missing.
+  static Result<DeviceInfo> usable(int ordinal);
+  /// The GPU of this ordinal. Errors: those of usable().
   static Result<std::shared_ptr<CudaDevice>> open(int ordinal, int num_threads);
   /// No GPU, only its properties: compiles what such a device would run; its memory has no bytes
   /// and a launch is a programming error. For building engines and for checking kernels on machines
