@@ -52,6 +52,9 @@ inline void demand_at_random(runtime::SamplingParams& sampling,
     sampling.bad_words.emplace_back(prompt.end() - 3, prompt.end());
   for (int64_t i = 0, count = below(6) ? 0 : 200; i < count; ++i)
     sampling.allowed_token_ids.push_back(token());
+  // Beside the best tokens, one that two runs place differently would be told once or twice.
+  if (sampling.logprobs < 0 && below(4) == 0)
+    sampling.logprob_token_ids = {token(), token(), prompt.front()};
   // The device leaves each of its tokens to the host.
   if (sampling.temperature > 0 && below(6) == 0) sampling.top_k = 600;
 }

@@ -51,6 +51,7 @@ std::vector<Sequence> sequences(int64_t count, int64_t vocab) {
         sequence.params.allowed_token_ids.push_back(token);
     }
     if (s % 4 == 2) sequence.params.logprobs = 5;
+    if (s % 8 >= 6) sequence.params.logprob_token_ids = {sequence.tokens[0], 7, 300};
     for (int32_t page = 0; page < kSequencePages; ++page)
       sequence.pages.push_back(static_cast<int32_t>(s * kSequencePages) + page);
     out.push_back(std::move(sequence));
@@ -114,7 +115,7 @@ class Runner {
       if (token == runtime::kUndecided && !sequence.undecided)
         sequence.undecided = std::ssize(sequence.tokens);
       sequence.tokens.push_back(std::max(token, 0));
-      if (sequence.params.logprobs < 0 || sequence.undecided) continue;
+      if (!sequence.params.asks_logprobs() || sequence.undecided) continue;
       sequence.logprobs.push_back(output->samples[i]->logprob);
       for (const runtime::TokenLogprob& best : output->samples[i]->top_logprobs)
         sequence.logprobs.push_back(best.logprob);
@@ -172,7 +173,7 @@ TEST(StepsUnderWayOnGpu, GiveTheTokensOfStepsOneAfterTheOther) {
       }
       EXPECT_EQ(expected, got) << dtype << ", sequence " << s;
       const std::vector<float>& logprobs = overlapped.sequence(s).logprobs;
-      EXPECT_EQ(logprobs.empty(), s % 4 != 2);
+      EXPECT_EQ(logprobs.empty(), s % 4 != 2 && s % 8 != 7);
       for (size_t i = 0; i < logprobs.size(); ++i)
         ASSERT_NEAR(logprobs[i], plain.sequence(s).logprobs.at(i), 1e-4) << dtype << " " << s;
     }
@@ -238,6 +239,91 @@ TEST(StepsUnderWayOnGpu, TheHostNeverSamplesByAHistoryThatLacksAToken) {
     EXPECT_EQ(token_of(output), expected->token);
     tokens.push_back(expected->token);
   }
+}
+
+TEST(StepsUnderWayOnGpu, NamedTokensAreScoredByTheLogitsOfTheirStep) {
+  auto device = device::open_device(Target::kCuda);
+  if (!device.ok()) GTEST_SKIP() << "SKIPPED: " << device.error().text();
+  auto engine = build_engine(
+      "models/storyteller", **device, {.target = Target::kCuda, .dtype = "float32", .tune = false});
+  ASSERT_TRUE(engine.ok()) << engine.error().text();
+  auto session = runtime::open_session(
+      *engine, *device, {.max_step_tokens = 64, .max_sequences = 2, .kv_tokens = 128});
+  ASSERT_TRUE(session.ok()) << session.error().text();
+  const auto vocab = static_cast<size_t>((*session)->info().vocab_size);
+  const runtime::SamplingParams named{
+      .temperature = 0, .logprob_token_ids = {300, 7, 300, static_cast<int32_t>(vocab - 1)}};
+  const runtime::SamplingParams both{
+      .temperature = 0, .logprobs = 4, .logprob_token_ids = {300, 7, 5}};
+  const std::vector<std::vector<int32_t>> pages = {{0}, {1}};
+  const std::vector<int32_t> prompt = {5, 9, 5, 33, 9};
+  /// The prompt twice, or behind it the tokens that the step before chooses.
+  auto launch = [&](int32_t behind, bool wants_logits) {
+    std::vector<int32_t> ids, positions, rows;
+    std::vector<op::SequenceSpan> spans;
+    std::vector<runtime::SampleRow> samples;
+    for (int32_t s : {0, 1}) {
+      const auto first = static_cast<int32_t>(ids.size());
+      const int32_t context = behind > 0 ? static_cast<int32_t>(prompt.size()) + behind - 1 : 0;
+      if (behind > 0) {
+        ids.push_back(runtime::unknown_token(s));
+      } else {
+        ids.insert(ids.end(), prompt.begin(), prompt.end());
+      }
+      const int32_t count = static_cast<int32_t>(ids.size()) - first;
+      for (int32_t i = 0; i < count; ++i) positions.push_back(context + i);
+      spans.push_back({first, count, context, pages[static_cast<size_t>(s)]});
+      rows.push_back(first + count - 1);
+      samples.push_back(
+          {s, {.params = s ? &both : &named, .prompt = prompt, .position = context + count}});
+    }
+    auto launched = (*session)->launch({ids, positions, spans, rows, samples, wants_logits});
+    ASSERT_TRUE(launched.ok()) << launched.error().text();
+  };
+  std::vector<std::vector<runtime::Sampled>> got;
+  auto finish = [&] {
+    auto output = (*session)->finish();
+    ASSERT_TRUE(output.ok()) << output.error().text();
+    auto& samples = got.emplace_back();
+    for (auto& sample : output->samples) samples.push_back(std::move(sample).value());
+    if (!output->logits.data) return;
+    const auto* logits = static_cast<const float*>(output->logits.data);
+    std::vector<float> scratch;
+    for (size_t s : {0, 1}) {
+      const auto expected = runtime::sample(
+          {logits + s * vocab, vocab}, {.params = s ? &both : &named, .prompt = prompt}, scratch);
+      ASSERT_EQ(samples[s].top_logprobs.size(), expected->top_logprobs.size());
+      EXPECT_GE(samples[s].top_logprobs.size(), 3u);
+      EXPECT_EQ(samples[s].token, expected->token);
+      EXPECT_NEAR(samples[s].logprob, expected->logprob, 1e-4);
+      for (size_t i = 0; i < expected->top_logprobs.size(); ++i) {
+        EXPECT_EQ(samples[s].top_logprobs[i].token, expected->top_logprobs[i].token);
+        EXPECT_NEAR(samples[s].top_logprobs[i].logprob, expected->top_logprobs[i].logprob, 1e-4);
+      }
+    }
+  };
+  auto expect_same = [](const runtime::Sampled& a, const runtime::Sampled& b) {
+    EXPECT_EQ(a.token, b.token);
+    ASSERT_EQ(a.top_logprobs.size(), b.top_logprobs.size());
+    for (size_t i = 0; i < a.top_logprobs.size(); ++i) {
+      EXPECT_EQ(a.top_logprobs[i].token, b.top_logprobs[i].token);
+      EXPECT_NEAR(a.top_logprobs[i].logprob, b.top_logprobs[i].logprob, 1e-4);
+    }
+  };
+  // With their logits, each alone; then one behind the other, so that each overwrites the logits
+  // of the one before it.
+  launch(0, true);
+  finish();
+  launch(0, false);
+  for (int32_t behind = 1; behind < 6; ++behind) {
+    launch(behind, false);
+    finish();
+  }
+  launch(6, true);
+  finish();
+  finish();
+  ASSERT_EQ(got.size(), 8u);
+  for (size_t s : {0, 1}) expect_same(got[0][s], got[1][s]);
 }
 
 TEST(StepsUnderWayOnGpu, DecodeAsIfStepByStep) {

@@ -189,7 +189,7 @@ void ActiveRequest::sampled(runtime::Sampled sampled, TimePoint now, KvCache& ca
   text_.clear();
   auto end = answer_.push(sampled.token, text_);
   std::optional<TokenLogprobs> logprobs;
-  if (request_->sampling.logprobs >= 0) {
+  if (request_->sampling.asks_logprobs()) {
     cumulative_logprob_ += sampled.logprob;
     logprobs = TokenLogprobs{sampled.logprob, std::move(sampled.top_logprobs)};
   }

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Requests for several answers, and for the logprobs of the prompt.
+#include <set>
+#include <utility>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -159,6 +162,48 @@ TEST_P(Answers, TheirLogprobsAddUp) {
     EXPECT_LT(sum, 0);
     EXPECT_DOUBLE_EQ(answer.finish->cumulative_logprob, sum);
   }
+}
+
+TEST_P(Answers, NamedTokensAreScoredWithEachToken) {
+  Bench bench;
+  const std::vector<int32_t> prompt = prompt_of(70, 3);
+  Request request = answers_of(prompt, 8, 2);
+  request.sampling.logprob_token_ids = {7, 400, 7, 12};
+  auto stream = bench.submit(request);
+  auto other = bench.submit(request_of({9}, 8));
+  bench.finish();
+  for (const Response& answer : collect_answers(*stream, 2)) {
+    std::vector<int32_t> before = prompt;
+    double sum = 0;
+    ASSERT_EQ(answer.logprobs.size(), 8u);
+    for (size_t i = 0; i < answer.logprobs.size(); ++i) {
+      const TokenLogprobs& scored = answer.logprobs[i];
+      EXPECT_EQ(scored.logprob, FakeSession::logprob(before, answer.tokens[i]));
+      std::set<int32_t> named;
+      float last = 0;
+      for (const runtime::TokenLogprob& entry : scored.top) {
+        named.insert(entry.token);
+        EXPECT_EQ(entry.logprob, FakeSession::logprob(before, entry.token));
+        EXPECT_LE(entry.logprob, std::exchange(last, entry.logprob)) << "best first";
+      }
+      EXPECT_THAT(named, testing::ElementsAre(7, 12, 400));
+      EXPECT_EQ(scored.top.size(), 3u);
+      before.push_back(answer.tokens[i]);
+      sum += scored.logprob;
+    }
+    EXPECT_TRUE(answer.prompt_logprobs.empty());
+    EXPECT_DOUBLE_EQ(answer.finish->cumulative_logprob, sum);
+  }
+  EXPECT_TRUE(collect(*other).logprobs.empty());
+}
+
+TEST_P(Answers, NamedTokensBeyondTheVocabularyAreRefused) {
+  Request request = request_of({1}, 2);
+  request.sampling.logprob_token_ids = {0, static_cast<int32_t>(kVocab)};
+  const auto refused = validate(request, kSmall);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::kInvalid);
+  EXPECT_EQ(refused.error().message, "logprob_token_ids[1] is 500, must be in [0, 500)");
 }
 
 std::vector<float> scores_of(const std::vector<int32_t>& prompt) {

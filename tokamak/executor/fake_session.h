@@ -2,10 +2,12 @@
 // For tests: a session without a model, a tokenizer without a vocabulary file, a clock that is set.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -225,7 +227,18 @@ class FakeSession : public runtime::Session {
                         ? context.given
                         : next_token(tokens, info_.vocab_size, uses_seeds ? context.seed : 0);
     sampled.logprob = logprob(tokens, sampled.token);
+    if (runtime::names_logprobs(context)) add_named(tokens, *context.params, sampled);
     return sampled;
+  }
+
+  static void add_named(std::span<const int32_t> tokens,
+                        const runtime::SamplingParams& params,
+                        runtime::Sampled& sampled) {
+    const std::set<int32_t> ids(params.logprob_token_ids.begin(), params.logprob_token_ids.end());
+    for (int32_t id : ids) sampled.top_logprobs.push_back({id, logprob(tokens, id)});
+    std::stable_sort(sampled.top_logprobs.begin(),
+                     sampled.top_logprobs.end(),
+                     [](const auto& a, const auto& b) { return a.logprob > b.logprob; });
   }
 
   runtime::SessionInfo info_;

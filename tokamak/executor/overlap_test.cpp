@@ -110,7 +110,7 @@ TEST_F(Overlap, NobodyIsPreemptedForWhoIsAboutToEnd) {
 
 /// Requests of every kind that is more than a plain choice of a token.
 std::vector<Request> demanding_requests(const std::vector<int32_t>& prompt, int64_t max_tokens) {
-  std::vector<Request> out(7, request_of(prompt, max_tokens));
+  std::vector<Request> out(8, request_of(prompt, max_tokens));
   out[0].sampling.logprobs = 3;
   out[1].sampling.presence_penalty = 1;
   out[2].sampling.logit_bias = {{3, 1.5f}};
@@ -120,6 +120,7 @@ std::vector<Request> demanding_requests(const std::vector<int32_t>& prompt, int6
   out[5].sampling.allowed_token_ids = {1, 2, 3};
   out[6].sampling.prompt_logprobs = 1;
   out[6].sampling.repetition_penalty = 1.5f;
+  out[7].sampling.logprob_token_ids = {4, 5};
   return out;
 }
 

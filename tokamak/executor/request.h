@@ -83,14 +83,14 @@ struct Finish {
   StopReason stop_reason;
   Usage usage;
   Timing timing;
-  double cumulative_logprob = 0;  ///< Of the answer, if SamplingParams::logprobs >= 0.
+  double cumulative_logprob = 0;  ///< Of the answer, if SamplingParams::asks_logprobs().
   std::optional<Error> error;     ///< With kError.
 };
 
-/// The logprobs of one token of the answer, if SamplingParams::logprobs asks for them.
+/// The logprobs of one token of the answer, if SamplingParams::asks_logprobs().
 struct TokenLogprobs {
   float logprob = 0;
-  std::vector<runtime::TokenLogprob> top;  ///< Best first.
+  std::vector<runtime::TokenLogprob> top;  ///< Best first, those of logprob_token_ids too.
 };
 
 /// What is new in one answer since the response before it. The texts of all responses of one index

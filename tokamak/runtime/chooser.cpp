@@ -31,6 +31,25 @@ class HostSampler {
     });
   }
 
+  /// add_named_logprobs() for those rows of `logits` that have a token and ask for them.
+  void add_named(std::span<const SampleRow> rows,
+                 const float* logits,
+                 std::vector<std::optional<Result<Sampled>>>& answers) {
+    std::vector<size_t> named;
+    for (size_t i = 0; i < rows.size(); ++i) {
+      const bool chosen = answers[i] && answers[i]->ok() && (*answers[i])->token >= 0;
+      if (chosen && names_logprobs(rows[i].context)) named.push_back(i);
+    }
+    device_.pool().parallel_for(std::ssize(named), [&](int64_t n, int thread) {
+      const size_t i = named[static_cast<size_t>(n)];
+      const float* row = logits + static_cast<size_t>(rows[i].row) * vocab_size_;
+      add_named_logprobs({row, vocab_size_},
+                         *rows[i].context.params,
+                         scratch_[static_cast<size_t>(thread)],
+                         **answers[i]);
+    });
+  }
+
  private:
   device::Device& device_;
   size_t vocab_size_;
@@ -83,8 +102,8 @@ class CudaChooser : public Chooser {
     TKM_ASSIGN(out->scorer_, kernels::cuda::Scorer::make(device, vocab_size));
     TKM_ASSIGN(out->memory_, device.allocate(memory.sampling_bytes));
     TKM_ASSIGN(out->pages_, device.allocate(memory.token_bytes));
-    TKM_ASSIGN(out->logits_, device.allocate_host(limits.max_rows * vocab_size * 4));
     for (UnderWay& step : out->steps_) {
+      TKM_ASSIGN(step.logits, device.allocate_host(limits.max_rows * vocab_size * 4));
       TKM_ASSIGN(step.block, device.allocate_host(layout.block_bytes()));
       TKM_ASSIGN(step.tokens, device.allocate_host(limits.max_rows * 4));
       TKM_ASSIGN(step.scores, device.allocate_host(limits.max_rows * kScoreBytes));
@@ -107,7 +126,12 @@ class CudaChooser : public Chooser {
     for (const SampleRow& row : step.samples)
       launched.samples.push_back({row, knows_history(row.context), asks_logprobs(row.context)});
     launched.logit_rows = step.wants_logits ? std::ssize(step.logit_rows) : 0;
-    copy_rows(logits, 0, launched.logit_rows);
+    copy_rows(launched, logits, 0, launched.logit_rows);
+    // The device scores the best tokens alone, and the next step may overwrite its logits.
+    for (const SampleRow& row : step.samples) {
+      if (row.row >= launched.logit_rows && names_logprobs(row.context))
+        copy_rows(launched, logits, row.row, 1);
+    }
     choose(step, inputs, logits, launched);
     copy_to_host(launched.tokens.data(), sampled_, std::ssize(step.logit_rows) * 4);
     launched.done->record();
@@ -127,17 +151,19 @@ class CudaChooser : public Chooser {
       if (answers.back()) continue;
       if (keeps_logits && asked.knows_history) {
         // The host chooses, or says what is wrong with the row.
-        copy_rows(logits, asked.sample.row, 1);
+        copy_rows(step, logits, asked.sample.row, 1);
         missing = true;
       } else {
         answers.back() = Sampled{.token = kUndecided};
       }
     }
     if (missing) TKM_RETURN_IF_ERROR(device_.synchronize());
-    sampler_.run(rows, static_cast<const float*>(logits_.data()), answers);
+    const auto* copied = static_cast<const float*>(step.logits.data());
+    sampler_.add_named(rows, copied, answers);
+    sampler_.run(rows, copied, answers);
     StepOutput out;
     if (step.logit_rows > 0)
-      out.logits = {DType::kF32, {step.logit_rows, vocab_size_}, logits_.data()};
+      out.logits = {DType::kF32, {step.logit_rows, vocab_size_}, step.logits.data()};
     take(std::move(answers), out);
     return out;
   }
@@ -153,7 +179,8 @@ class CudaChooser : public Chooser {
   struct UnderWay {
     std::vector<Asked> samples;
     int64_t logit_rows = 0;  ///< That were asked for.
-    device::Memory block;    ///< Of the host, as the following: what the kernels take.
+    device::Memory logits;   ///< Of the host, as the following; a row of logits lies at its place.
+    device::Memory block;    ///< What the kernels take.
     device::Memory tokens;   ///< `sampled` as the step leaves it.
     device::Memory scores;   ///< Of the samples that are scored.
     std::unique_ptr<device::Event> done;
@@ -208,9 +235,9 @@ class CudaChooser : public Chooser {
   }
 
   void* at(int64_t offset) const { return static_cast<std::byte*>(memory_.data()) + offset; }
-  void copy_rows(const void* logits, int64_t first, int64_t rows) {
+  void copy_rows(const UnderWay& step, const void* logits, int64_t first, int64_t rows) {
     const int64_t offset = first * vocab_size_ * 4;
-    copy_to_host(static_cast<std::byte*>(logits_.data()) + offset,
+    copy_to_host(static_cast<std::byte*>(step.logits.data()) + offset,
                  static_cast<const std::byte*>(logits) + offset,
                  rows * vocab_size_ * 4);
   }
@@ -232,7 +259,6 @@ class CudaChooser : public Chooser {
   device::Memory pages_;           ///< Token ids of all pages.
   std::array<UnderWay, 2> steps_;  ///< Step i is at i % 2.
   int64_t num_launched_ = 0, num_finished_ = 0;
-  device::Memory logits_;  ///< Of the host; a row of logits lies at its place.
 };
 
 }  // namespace

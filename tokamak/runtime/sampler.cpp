@@ -260,21 +260,46 @@ int32_t draw_token(std::span<const float> logits,
   return candidates.ids[draw(candidates.weights, u)];
 }
 
-void add_logprobs(
-    std::span<const float> logits, float max, int64_t count, Scratch& scratch, Sampled& out) {
-  const double mass = scan_exp(logits, max, 1.0f, scratch.weights.data());
-  const double norm = max + std::log(mass);
-  auto logprob = [&](int32_t token) {
+/// Log-probabilities of a row whose largest logit is `max`.
+struct Logprobs {
+  std::span<const float> logits;
+  double norm = 0;
+
+  Logprobs(std::span<const float> row, float max, Scratch& scratch)
+      : logits(row), norm(max + std::log(scan_exp(row, max, 1.0f, scratch.weights.data()))) {}
+  float of(int32_t token) const {
     return std::max(static_cast<float>(logits[token] - norm), kLeastLogprob);
-  };
-  out.logprob = logprob(out.token);
-  if (count == 0) return;
-  const auto ids = best_ids(logits, std::min<int64_t>(count, logits.size()), scratch);
-  std::sort(ids.begin(), ids.end(), [&](int32_t a, int32_t b) {
-    return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
-  });
+  }
+  void sort_best_first(std::span<int32_t> ids) const {
+    std::sort(ids.begin(), ids.end(), [&](int32_t a, int32_t b) {
+      return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
+    });
+  }
+};
+
+/// Of the token, and of the `count` best ones.
+void add_logprobs(const Logprobs& logprobs, int64_t count, Scratch& scratch, Sampled& out) {
+  out.logprob = logprobs.of(out.token);
+  if (count <= 0) return;
+  const auto vocab = static_cast<int64_t>(logprobs.logits.size());
+  const auto ids = best_ids(logprobs.logits, std::min(count, vocab), scratch);
+  logprobs.sort_best_first(ids);
   for (int32_t token : ids.first(std::min<size_t>(count, ids.size()))) {
-    out.top_logprobs.push_back({token, logprob(token)});
+    out.top_logprobs.push_back({token, logprobs.of(token)});
+  }
+}
+
+/// Behind the best ones, which none of the others is better than.
+void add_named(const Logprobs& logprobs, const SamplingParams& params, Sampled& out) {
+  std::vector<int32_t> ids = params.logprob_token_ids;
+  logprobs.sort_best_first(ids);
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  const size_t num_best = out.top_logprobs.size();
+  for (int32_t token : ids) {
+    const auto best = std::span(out.top_logprobs).first(num_best);
+    const bool there = std::any_of(
+        best.begin(), best.end(), [&](const TokenLogprob& entry) { return entry.token == token; });
+    if (!there) out.top_logprobs.push_back({token, logprobs.of(token)});
   }
 }
 
@@ -302,7 +327,11 @@ bool knows_history(const SampleContext& context) {
 }
 
 bool asks_logprobs(const SampleContext& context) {
-  return context.given >= 0 || context.params->logprobs >= 0;
+  return context.given >= 0 || context.params->asks_logprobs();
+}
+
+bool names_logprobs(const SampleContext& context) {
+  return context.given < 0 && !context.params->logprob_token_ids.empty();
 }
 
 Result<Sampled> sample(std::span<const float> logits,
@@ -322,7 +351,7 @@ Result<Sampled> sample(std::span<const float> logits,
   Sampled out;
   if (context.given >= 0) {
     out.token = context.given;
-    add_logprobs(logits, raw_max, params.prompt_logprobs, scratch, out);
+    add_logprobs({logits, raw_max, scratch}, params.prompt_logprobs, scratch, out);
     return out;
   }
   const std::span<const float> adjusted = adjust(logits, context, scratch);
@@ -334,8 +363,19 @@ Result<Sampled> sample(std::span<const float> logits,
   }
   out.token = is_greedy(params) ? static_cast<int32_t>(scan_first(adjusted, max))
                                 : draw_token(adjusted, max, context, scratch);
-  if (params.logprobs >= 0) add_logprobs(logits, raw_max, params.logprobs, scratch, out);
+  if (!params.asks_logprobs()) return out;
+  const Logprobs logprobs(logits, raw_max, scratch);
+  add_logprobs(logprobs, params.logprobs, scratch, out);
+  add_named(logprobs, params, out);
   return out;
+}
+
+void add_named_logprobs(std::span<const float> logits,
+                        const SamplingParams& params,
+                        std::vector<float>& memory,
+                        Sampled& sampled) {
+  Scratch scratch(memory, logits.size());
+  add_named({logits, scan_max(logits), scratch}, params, sampled);
 }
 
 }  // namespace tokamak::runtime

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -358,6 +359,94 @@ TEST(Sampler, LogprobsAreThoseOfTheModelBeforeAnySetting) {
   EXPECT_TRUE(sampler(logits)->top_logprobs.empty());
   sampler.params.logprobs = 20;
   EXPECT_EQ(sampler(logits)->top_logprobs.size(), 4u) << "only tokens that the model can say";
+}
+
+/// What a row of logits says of each token, in double precision.
+std::vector<double> log_softmax(std::span<const float> logits) {
+  const double max = *std::max_element(logits.begin(), logits.end());
+  double sum = 0;
+  for (float logit : logits) sum += std::exp(logit - max);
+  std::vector<double> out;
+  for (float logit : logits)
+    out.push_back(std::max(logit - max - std::log(sum), double{kLeastLogprob}));
+  return out;
+}
+
+TEST(Sampler, NamedTokensComeBehindTheBestEachOnce) {
+  std::mt19937 random(7);
+  int64_t compared = 0;
+  for (int round = 0; round < 200; ++round) {
+    const int64_t vocab = std::array{3, 64, 1000, 33333}[static_cast<size_t>(round % 4)];
+    auto logits = normal_logits(vocab, 3, static_cast<uint64_t>(round));
+    if (round % 5 == 0) logits[0] = -kInfinity;
+    for (size_t i = 0; i + 1 < logits.size(); i += 7) logits[i + 1] = logits[i];  // Ties.
+    Sampler sampler;
+    sampler.params.temperature = round % 2 ? 0.0f : 1.0f;
+    sampler.params.logprobs = std::array{-1, 0, 1, 5, 20}[static_cast<size_t>(round % 5)];
+    sampler.params.repetition_penalty = round % 3 ? 1.0f : 30.0f;
+    const Sampled best = *sampler(logits, 1, round);
+    std::vector<int32_t>& named = sampler.params.logprob_token_ids;
+    named = {0, best.token, static_cast<int32_t>(vocab - 1), 0};
+    for (const TokenLogprob& entry : best.top_logprobs) {
+      if (random() % 2) named.push_back(entry.token);
+    }
+    while (named.size() < static_cast<size_t>(4 + round % 125))
+      named.push_back(static_cast<int32_t>(random() % static_cast<uint64_t>(vocab)));
+    named.resize(std::min<size_t>(named.size(), kMostLogprobTokenIds));
+    std::shuffle(named.begin(), named.end(), random);
+
+    const Sampled sampled = *sampler(logits, 1, round);
+    EXPECT_EQ(sampled.token, best.token) << "what is told changes no token";
+    const std::vector<double> expected = log_softmax(logits);
+    EXPECT_NEAR(sampled.logprob, expected[sampled.token], 1e-4);
+    std::set<int32_t> asked(named.begin(), named.end()), told;
+    for (const TokenLogprob& entry : best.top_logprobs) asked.insert(entry.token);
+    const auto& top = sampled.top_logprobs;
+    for (size_t i = 0; i < top.size(); ++i) {
+      EXPECT_TRUE(told.insert(top[i].token).second) << top[i].token << " is there twice";
+      EXPECT_NEAR(top[i].logprob, expected[top[i].token], 1e-4) << top[i].token;
+      if (i > 0) {
+        const float before = logits[top[i - 1].token], logit = logits[top[i].token];
+        EXPECT_TRUE(before > logit || (before == logit && top[i - 1].token < top[i].token)) << i;
+      }
+      ++compared;
+    }
+    EXPECT_EQ(told, asked);
+    for (size_t i = 0; i < best.top_logprobs.size(); ++i)
+      EXPECT_EQ(top[i].token, best.top_logprobs[i].token) << "the best come first";
+
+    // As for a token that a device chose and scored.
+    Sampled added = best;
+    add_named_logprobs(logits, sampler.params, sampler.scratch, added);
+    ASSERT_EQ(added.top_logprobs.size(), top.size());
+    for (size_t i = 0; i < top.size(); ++i) {
+      EXPECT_EQ(added.top_logprobs[i].token, top[i].token);
+      EXPECT_EQ(added.top_logprobs[i].logprob, top[i].logprob);
+    }
+  }
+  EXPECT_GT(compared, 5000);
+}
+
+TEST(Sampler, NamedTokensAloneAskForTheTokensOwnLogprobToo) {
+  Sampler sampler;
+  sampler.params.temperature = 0;
+  sampler.params.logprob_token_ids = {2};
+  const std::vector<float> logits = {1, 3, 2, -kInfinity};
+  EXPECT_TRUE(sampler.params.asks_logprobs());
+  Sampled sampled = *sampler(logits);
+  EXPECT_EQ(sampled.token, 1);
+  EXPECT_NEAR(sampled.logprob, log_softmax(logits)[1], 1e-6);
+  ASSERT_EQ(sampled.top_logprobs.size(), 1u);
+  EXPECT_EQ(sampled.top_logprobs[0].token, 2);
+  sampler.params.logprob_token_ids = {3};
+  EXPECT_EQ(sampler(logits)->top_logprobs.at(0).logprob, kLeastLogprob)
+      << "a token that the model cannot say has a number, too";
+  // They are the answer's: a token of the prompt is scored without them.
+  sampler.params.prompt_logprobs = 1;
+  const SampleContext given{.params = &sampler.params, .given = 0};
+  sampled = *sample(logits, given, sampler.scratch);
+  ASSERT_EQ(sampled.top_logprobs.size(), 1u);
+  EXPECT_EQ(sampled.top_logprobs[0].token, 1);
 }
 
 TEST(Sampler, ARowWithOneFiniteLogitHasOneAnswer) {

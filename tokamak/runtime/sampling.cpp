@@ -81,6 +81,9 @@ Result<void> SamplingParams::validate(int64_t vocab_size) const {
   TKM_RETURN_IF_ERROR(in_range("frequency_penalty", frequency_penalty, -2.0f, 2.0f));
   TKM_RETURN_IF_ERROR(in_range<int64_t>("logprobs", logprobs, -1, kMostLogprobs));
   TKM_RETURN_IF_ERROR(in_range<int64_t>("prompt_logprobs", prompt_logprobs, -1, kMostLogprobs));
+  TKM_RETURN_IF_ERROR(
+      at_most("logprob_token_ids", logprob_token_ids.size(), "ids", kMostLogprobTokenIds));
+  TKM_RETURN_IF_ERROR(all_in_vocab("logprob_token_ids", logprob_token_ids, vocab_size));
   const int64_t least_tokens = prompt_logprobs >= 0 ? 0 : 1;
   TKM_RETURN_IF_ERROR(in_range<int64_t>("max_tokens", max_tokens, least_tokens, kMost));
   TKM_RETURN_IF_ERROR(in_range<int64_t>("min_tokens", min_tokens, 0, max_tokens));

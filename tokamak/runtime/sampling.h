@@ -22,6 +22,8 @@ inline constexpr int64_t kMostBiases = 1024, kMostBadWords = 128, kMostBadWordTo
 inline constexpr int64_t kMostStops = 16, kMostStopBytes = 1024, kMostStopIds = 128;
 /// Limit of SamplingParams::logprobs and prompt_logprobs.
 inline constexpr int64_t kMostLogprobs = 20;
+/// Limit of SamplingParams::logprob_token_ids, as in vLLM.
+inline constexpr int64_t kMostLogprobTokenIds = 128;
 
 /// Settings of one request. The order of effect: logit_bias, penalties, what is not allowed (banned
 /// tokens, bad_words, all but allowed_token_ids), temperature, top-k, top-p, min-p, draw.
@@ -59,6 +61,10 @@ struct SamplingParams {
   /// 128 of at most 64 tokens.
   std::vector<std::vector<int32_t>> bad_words;
   std::vector<int32_t> allowed_token_ids;  ///< Only these may be chosen; empty: all.
+  /// Log-probabilities of these tokens, too, with each token of the answer: those that are not
+  /// among the best ones anyway. Alone they ask for the token's own as well, as if `logprobs` were
+  /// 0. At most 128; a token that is named twice counts once.
+  std::vector<int32_t> logprob_token_ids;
   int64_t prompt_logprobs = -1;  ///< As `logprobs`, for each prompt token but the first. <= 20
   /// All but logit_bias, whose elements are structs.
   static constexpr auto kFields =
@@ -79,7 +85,10 @@ struct SamplingParams {
                  Field{"include_stop_str_in_output", &SamplingParams::include_stop_str_in_output},
                  Field{"bad_words", &SamplingParams::bad_words},
                  Field{"allowed_token_ids", &SamplingParams::allowed_token_ids},
+                 Field{"logprob_token_ids", &SamplingParams::logprob_token_ids},
                  Field{"prompt_logprobs", &SamplingParams::prompt_logprobs}};
+  /// Log-probabilities come with the tokens of the answer.
+  bool asks_logprobs() const { return logprobs >= 0 || !logprob_token_ids.empty(); }
   /// Errors: invalid, naming the field, its value and the limit; NaN is always out of range.
   Result<void> validate(int64_t vocab_size) const;
 };
@@ -115,6 +124,8 @@ bool reads_history(const SamplingParams& params);
 bool knows_history(const SampleContext& context);
 /// Log-probabilities are asked for beside the token, or instead of one.
 bool asks_logprobs(const SampleContext& context);
+/// Those of logprob_token_ids are among them.
+bool names_logprobs(const SampleContext& context);
 
 /// Logprobs are never NaN and not below this, so that every text form of a number can hold them.
 inline constexpr float kLeastLogprob = -9999;
@@ -122,8 +133,10 @@ inline constexpr float kLeastLogprob = -9999;
 struct Sampled {
   int32_t token = 0;
   float logprob =
-      0;  ///< Of the token under the model (before temperature and penalties), if logprobs >= 0.
-  std::vector<TokenLogprob> top_logprobs;  ///< Best first, `logprobs` of them.
+      0;  ///< Of the token under the model (before temperature and penalties), if it is asked for.
+  /// Best first, equal ones by id: the `logprobs` best, and behind them those of logprob_token_ids
+  /// that are not among these.
+  std::vector<TokenLogprob> top_logprobs;
 };
 
 /// Chooses from logits [vocab]. Deterministic in (logits, context). Errors, naming the position:
@@ -132,5 +145,12 @@ struct Sampled {
 Result<Sampled> sample(std::span<const float> logits,
                        const SampleContext& context,
                        std::vector<float>& scratch);
+
+/// Adds the log-probabilities of logprob_token_ids to `sampled`, which has all others that sample()
+/// gives. The logits are neither NaN nor +infinity, and one is finite.
+void add_named_logprobs(std::span<const float> logits,
+                        const SamplingParams& params,
+                        std::vector<float>& scratch,
+                        Sampled& sampled);
 
 }  // namespace tokamak::runtime

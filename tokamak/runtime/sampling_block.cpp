@@ -46,9 +46,9 @@ DrawRow draw_row(const SampleRow& sample, int32_t row) {
 ScoreRow score_row(const SampleRow& sample) {
   const SampleContext& context = sample.context;
   const SamplingParams& p = *context.params;
-  return {.row = sample.row,
-          .given = context.given,
-          .count = static_cast<int32_t>(context.given >= 0 ? p.prompt_logprobs : p.logprobs)};
+  // Without `logprobs`, logprob_token_ids asks for the token's own.
+  const int64_t count = context.given >= 0 ? p.prompt_logprobs : std::max<int64_t>(p.logprobs, 0);
+  return {.row = sample.row, .given = context.given, .count = static_cast<int32_t>(count)};
 }
 
 /// Appends to the block; a check fails where it is full.

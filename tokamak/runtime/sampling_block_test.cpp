@@ -88,6 +88,18 @@ TEST_F(SamplingBlockTest, a_row_asks_for_no_more_than_it_needs) {
   EXPECT_EQ(pack(plain.step()).bytes(), 0);
 }
 
+TEST_F(SamplingBlockTest, named_tokens_alone_ask_for_the_score_of_the_token) {
+  const SamplingParams named{.temperature = 0, .logprob_token_ids = {1, 2}};
+  const SamplingParams both{.temperature = 0, .logprobs = 3, .logprob_token_ids = {1, 2}};
+  Decode decode;
+  for (const SamplingParams* params : {&named, &both}) decode.add(10, {.params = params});
+  const SamplingBlock block = pack(decode.step());
+  ASSERT_EQ(block.scores.size(), 2u);
+  EXPECT_EQ(block.scores[0].count, 0);
+  EXPECT_EQ(block.scores[1].count, 3);
+  EXPECT_TRUE(block.draws.empty());
+}
+
 TEST_F(SamplingBlockTest, bad_words_and_bans_are_lists) {
   const SamplingParams params{.temperature = 0, .bad_words = {{4, 5, 6}, {7}}};
   const std::vector<int32_t> banned = {60, 61};

@@ -46,6 +46,15 @@ TEST(SamplingParams, OutOfRangeNamesTheFieldTheValueAndTheLimit) {
   EXPECT_EQ(message([](P& p) { p.logprobs = 21; }), "logprobs is 21, must be between -1 and 20");
   EXPECT_EQ(message([](P& p) { p.prompt_logprobs = -2; }),
             "prompt_logprobs is -2, must be between -1 and 20");
+  EXPECT_EQ(message([](P& p) { p.logprob_token_ids = {3, 99, 3}; }), "ok");
+  EXPECT_EQ(message([](P& p) {
+              p.logprob_token_ids = {3, 100};
+            }),
+            "logprob_token_ids[1] is 100, must be in [0, 100)");
+  EXPECT_EQ(message([](P& p) { p.logprob_token_ids = {-1}; }),
+            "logprob_token_ids[0] is -1, must be in [0, 100)");
+  EXPECT_EQ(message([](P& p) { p.logprob_token_ids.assign(129, 1); }),
+            "logprob_token_ids has 129 ids, at most 128 are allowed");
   EXPECT_EQ(message([](P& p) { p.stop.assign(17, "x"); }),
             "stop has 17 texts, at most 16 are allowed");
   EXPECT_EQ(message([](P& p) { p.stop = {"x", ""}; }), "stop[1] is empty");
@@ -106,12 +115,14 @@ TEST(SamplingParams, TheirFieldsComeBackFromJson) {
   SamplingParams params;
   params.bad_words = {{1, 2}, {3}};
   params.allowed_token_ids = {4, 5};
+  params.logprob_token_ids = {6, 7, 6};
   params.prompt_logprobs = 2;
   params.include_stop_str_in_output = true;
   const auto read = base::fields_from_json<SamplingParams>(base::fields_to_json(params));
   ASSERT_TRUE(read.ok()) << read.error().text();
   EXPECT_TRUE(base::fields_equal(*read, params));
   EXPECT_EQ(read->bad_words, params.bad_words);
+  EXPECT_EQ(read->logprob_token_ids, params.logprob_token_ids);
 }
 
 }  // namespace

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <set>
+
 #include <gtest/gtest.h>
 
 #include "tokamak/server/test_server.h"
@@ -181,6 +183,46 @@ TEST(Chat, GivesLogprobsOfEachToken) {
     EXPECT_TRUE(token["top_logprobs"].is_array());
   }
   EXPECT_EQ(text, choice["message"]["content"]);
+}
+
+TEST(Chat, GivesLogprobsOfNamedTokens) {
+  TestServer test;
+  for (bool stream : {false, true}) {
+    Json body = chat({user("hi")}, 4);
+    body.update({{"stream", stream}, {"ignore_eos", true}, {"logprob_token_ids", {34, 33, 34}}});
+    const Answer answer = test.post(kPath, body);
+    ASSERT_EQ(answer.status, 200) << answer.body;
+    std::vector<Json> content;
+    if (!stream) {
+      const Json choice = answer.json()["choices"][0];
+      for (const Json& token : choice["logprobs"]["content"]) content.push_back(token);
+    }
+    for (const std::string& event : stream ? answer.events() : std::vector<std::string>()) {
+      if (event == "[DONE]") continue;
+      const Json choice = Json::parse(event)["choices"][0];
+      if (choice["logprobs"].is_null()) continue;
+      for (const Json& token : choice["logprobs"]["content"]) content.push_back(token);
+    }
+    ASSERT_EQ(content.size(), 4u) << stream;
+    for (const Json& token : content) {
+      const Json& top = token["top_logprobs"];
+      ASSERT_EQ(top.size(), 2u) << token;
+      EXPECT_GE(top[0]["logprob"], top[1]["logprob"]) << "best first";
+      std::set<std::string> named;
+      for (const Json& entry : top) named.insert(entry["token"].get<std::string>());
+      EXPECT_EQ(named, (std::set<std::string>{"A", "B"}));
+    }
+  }
+  // They ask for no best tokens, and `logprobs` stays what those need.
+  Json body = chat({user("hi")}, 4);
+  body.update({{"logprob_token_ids", {33}}, {"top_logprobs", 2}});
+  const Answer refused = test.post(kPath, body);
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_EQ(refused.json()["error"]["message"], "top_logprobs needs logprobs to be true");
+  body = chat({user("hi")}, 4);
+  body["logprob_token_ids"] = {96};
+  EXPECT_EQ(test.post(kPath, body).json()["error"]["message"],
+            "logprob_token_ids[0] is 96, must be in [0, 96)");
 }
 
 TEST(Chat, TakesAllTheRoomThatIsLeft) {

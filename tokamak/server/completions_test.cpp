@@ -305,6 +305,64 @@ TEST(Completions, TellTheLogprobOfTheTokenItselfFirst) {
   }
 }
 
+TEST(Completions, TellTheLogprobsOfNamedTokens) {
+  TestServer test;
+  const std::string text = TestServer::expected("abc", 3);
+  const std::vector<int32_t> prompt = {'a' - ' ', 'b' - ' ', 'c' - ' '};
+  for (bool stream : {false, true}) {
+    for (const Json& logprobs : {Json(nullptr), Json(0)}) {
+      Json body = {{"prompt", "abc"}, {"max_tokens", 3}, {"logprobs", logprobs}};
+      body.update({{"stream", stream}, {"logprob_token_ids", {33, 34, 33}}});
+      const Answer answer = test.post(kPath, body);
+      ASSERT_EQ(answer.status, 200) << answer.body;
+      std::vector<Json> parts;
+      if (!stream) parts.push_back(answer.json());
+      for (const std::string& event : stream ? answer.events() : std::vector<std::string>()) {
+        if (event != "[DONE]") parts.push_back(Json::parse(event));
+      }
+      std::vector<int32_t> before = prompt;
+      size_t told = 0;
+      for (const Json& part : parts) {
+        const Json& scores = part["choices"][0]["logprobs"];
+        for (size_t i = 0; i < scores["tokens"].size(); ++i, ++told) {
+          const int32_t token = text.at(told) - ' ';
+          EXPECT_EQ(scores["tokens"][i], std::string(1, text[told]));
+          EXPECT_EQ(scores["token_logprobs"][i].get<float>(),
+                    executor::FakeSession::logprob(before, token));
+          std::set<std::string> expected = {std::string(1, text[told]), "A", "B"}, got;
+          for (const auto& [name, logprob] : scores["top_logprobs"][i].items()) {
+            got.insert(name);
+            EXPECT_EQ(logprob.get<float>(), executor::FakeSession::logprob(before, name[0] - ' '));
+          }
+          EXPECT_EQ(got, expected);
+          before.push_back(token);
+        }
+      }
+      EXPECT_EQ(told, 3u);
+    }
+  }
+  // Ids in place of texts, which two tokens may share; and none are asked for.
+  Json named = {{"prompt", "abc"}, {"max_tokens", 1}, {"logprob_token_ids", {33}}};
+  named["return_tokens_as_token_ids"] = true;
+  const Json top = test.post(kPath, named).json()["choices"][0]["logprobs"]["top_logprobs"][0];
+  EXPECT_TRUE(top.contains("token_id:33")) << top;
+  named["logprob_token_ids"] = Json::array();
+  EXPECT_EQ(test.post(kPath, named).json()["choices"][0]["logprobs"], nullptr);
+}
+
+TEST(Completions, NamedTokensAreThoseOfTheAnswer) {
+  TestServer test;
+  const Json body = {{"prompt", "abc"},
+                     {"max_tokens", 2},
+                     {"echo", true},
+                     {"ignore_eos", true},
+                     {"logprob_token_ids", {33, 34}}};
+  const Json scores = test.post(kPath, body).json()["choices"][0]["logprobs"];
+  ASSERT_EQ(scores["tokens"].size(), 5u) << scores;
+  EXPECT_EQ(scores["top_logprobs"][1].size(), 1u) << "the prompt's token itself";
+  EXPECT_TRUE(scores["top_logprobs"][3].contains("A"));
+}
+
 /// The text, tokens and offsets of a completion, streamed or not.
 struct Scored {
   std::string text;

@@ -202,7 +202,8 @@ TEST(KServe, HonoursEachParameterOrRefusesItByName) {
     const std::string error = generated(test, {{name, {{"x", "y"}}}});
     EXPECT_NE(error.find(name), std::string::npos) << error;
   }
-  for (const char* unknown : {"top_q", "input_lengths", "sampling_parameters"}) {
+  for (const char* unknown :
+       {"top_q", "input_lengths", "sampling_parameters", "logprobs", "logprob_token_ids"}) {
     EXPECT_EQ(generated(test, {{unknown, 1}}),
               fmt::format("'{}' is no parameter of this endpoint", unknown));
     Json tensor = scalar(unknown, "INT32", 1);

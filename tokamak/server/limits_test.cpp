@@ -130,7 +130,7 @@ std::vector<Case> openai_cases() {
   }
   add("stop of many answers",
       with(R"({"prompt":["a","b","c","d"],"n":128,"max_tokens":2,"stop":[)", R"("{}")", "]}"));
-  for (const char* name : {"stop_token_ids", "allowed_token_ids"})
+  for (const char* name : {"stop_token_ids", "allowed_token_ids", "logprob_token_ids"})
     add(name, with(a + '"' + name + R"(":[)", "3", "]}"));
   add("logit_bias", with(a + R"("logit_bias":{)", R"("{}":1)", "}}"));
   for (const char* name : {"model", "request_id", "cache_salt", "user", "echo", "seed"})
@@ -273,6 +273,9 @@ TEST(Limits, OfListsAreNamed) {
   EXPECT_EQ(refusal("stop_token_ids", std::vector<int>(128, 3)), "");
   EXPECT_EQ(refusal("stop_token_ids", std::vector<int>(129, 3)),
             "stop_token_ids has 129 ids, at most 128 are allowed");
+  EXPECT_EQ(refusal("logprob_token_ids", std::vector<int>(128, 3)), "");
+  EXPECT_EQ(refusal("logprob_token_ids", std::vector<int>(129, 3)),
+            "logprob_token_ids has 129 ids, at most 128 are allowed");
   EXPECT_EQ(refusal("allowed_token_ids", std::vector<int>(kVocab + 1, 3)),
             "allowed_token_ids has 97 ids, at most 96 are allowed");
   EXPECT_EQ(refusal("logit_bias", biases), "logit_bias has 1025 tokens, at most 1024 are allowed");

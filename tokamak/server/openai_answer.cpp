@@ -326,11 +326,12 @@ int64_t OpenAiAnswer::whole_bytes() const {
   constexpr int64_t kIdBytes = 6,
                     kScoreBytes = 64;  // Of one token as a number, and with its score.
   const int64_t scores = kScoreBytes * (request_.logprobs + 2);
+  const int64_t named = kScoreBytes * std::ssize(request_.sampling.logprob_token_ids);
   int64_t bytes = 0;
   for (size_t prompt = 0; prompt < prompts_.size(); ++prompt) {
     const int64_t num_ids = std::ssize(prompts_[prompt].ids);
     for (const Choice& choice : choices_[prompt]) {
-      bytes += std::ssize(choice.text) + std::ssize(choice.scored) * scores;
+      bytes += std::ssize(choice.text) + std::ssize(choice.scored) * (scores + named);
       if (request_.echo) bytes += std::ssize(prompts_[prompt].text);
       if (scores_prompt()) bytes += num_ids * scores;
       if (request_.return_token_ids) bytes += kIdBytes * (num_ids + std::ssize(choice.token_ids));

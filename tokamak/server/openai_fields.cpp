@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "tokamak/base/json.h"
+
 namespace tokamak::server {
 namespace {
 
@@ -109,7 +111,7 @@ constexpr FieldRule kRules[] = {
     {"prompt_logprobs", kYes, kYes, integer(0, 20)},
     {"return_tokens_as_token_ids", kYes, kYes, kBoolean},
     {"return_token_ids", kYes, kYes, kBoolean},
-    {"logprob_token_ids", kYes, kYes, kAny, Use::kRefused, is_empty, "ask for logprobs instead"},
+    {"logprob_token_ids", kYes, kYes, kIds},
     // Template.
     {"add_special_tokens", kYes, kYes, kBoolean},
     {"add_generation_prompt", kNo, kYes, kBoolean},

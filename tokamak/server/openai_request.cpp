@@ -22,6 +22,9 @@ Result<std::string> read_request_id(FieldReader& reader, const HttpRequest& http
 }
 
 void read_logprobs(FieldReader& reader, OpenAiRequest& request) {
+  auto& named = request.sampling.logprob_token_ids;
+  reader.ids("logprob_token_ids", named, {.elements = runtime::kMostLogprobTokenIds});
+  if (!named.empty()) request.logprobs = 0;  // The token's own come with theirs.
   if (request.endpoint == Endpoint::kCompletions) {
     reader.integer("logprobs", request.logprobs, 0, 20);
     return;
