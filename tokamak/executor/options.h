@@ -2,7 +2,9 @@
 // Settings of an executor and what it reports of itself.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <vector>
@@ -60,6 +62,23 @@ struct ExecutorOptions {
   Result<void> validate(int64_t vocab_size) const;
 };
 
+/// Upper bounds of the buckets of ExecutorStats::step_tokens; vLLM has the same. Steps of more
+/// tokens are in one more bucket.
+inline constexpr std::array<int64_t, 13> kStepTokenBounds = {
+    1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384};
+
+/// Steps by the number of tokens that they computed, of prompts and answers together.
+struct StepTokens {
+  std::array<int64_t, kStepTokenBounds.size() + 1> steps{};  ///< In each bucket alone.
+  int64_t sum = 0;                                           ///< Of their tokens.
+
+  void add(int64_t tokens) {
+    const auto bound = std::lower_bound(kStepTokenBounds.begin(), kStepTokenBounds.end(), tokens);
+    ++steps[static_cast<size_t>(bound - kStepTokenBounds.begin())];
+    sum += tokens;
+  }
+};
+
 /// A snapshot between two steps. Counters only grow; sums of seconds, too.
 struct ExecutorStats {
   int64_t running = 0;  ///< Answers that hold pages.
@@ -82,6 +101,7 @@ struct ExecutorStats {
 
   int64_t steps = 0;
   int64_t failed_steps = 0;  ///< Of these. What was in them was tried again in smaller steps.
+  StepTokens step_tokens;    ///< Of the steps that did not fail.
   double step_seconds = 0;   ///< From a step's launch, or the end of the one before it, to its end.
   double last_step_seconds = 0;
   double turn_seconds = 0;  ///< Spent in all of the turns in which a step ended.

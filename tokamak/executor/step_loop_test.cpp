@@ -3,6 +3,10 @@
 // deterministic.
 #include "tokamak/executor/step_loop.h"
 
+#include <array>
+#include <numeric>
+#include <utility>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -33,6 +37,33 @@ TEST_P(Loop, APromptIsComputedInChunksWhileOthersAnswer) {
   bench.finish();
   EXPECT_EQ(bench.stats().prompt_tokens, 205);
   EXPECT_EQ(bench.stats().output_tokens, 54);
+}
+
+TEST_P(Loop, StepsAreCountedByTheTokensThatTheyCompute) {
+  Bench bench;
+  // Chunks of 96, 96 and 8 tokens, then 19 decodes.
+  bench.answer(request_of(prompt_of(200, 1), 20));
+  StepTokens counted = bench.stats().step_tokens;
+  EXPECT_EQ(counted.steps, (std::array<int64_t, 14>{19, 1, 0, 0, 0, 2}));
+  EXPECT_EQ(counted.sum, 200 + 19);
+  EXPECT_EQ(counted.sum, bench.session->num_tokens);
+  // A step that fails computes nothing; what was in it is tried again.
+  bool fails = true;
+  bench.session->on_finish = [&]() -> Result<void> {
+    if (std::exchange(fails, false)) return base::internal_error("no");
+    return {};
+  };
+  bench.answer(request_of({7}, 1));
+  counted = bench.stats().step_tokens;
+  EXPECT_EQ(std::accumulate(counted.steps.begin(), counted.steps.end(), int64_t{0}),
+            bench.stats().steps - bench.stats().failed_steps);
+}
+
+TEST(StepTokens, ABoundIsInItsBucket) {
+  StepTokens counted;
+  for (int64_t tokens : {1, 2, 8, 9, 16384, 16385}) counted.add(tokens);
+  EXPECT_EQ(counted.steps, (std::array<int64_t, 14>{1, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1}));
+  EXPECT_EQ(counted.sum, 1 + 2 + 8 + 9 + 16384 + 16385);
 }
 
 TEST_P(Loop, WhenPagesRunOutTheYoungestIsPreemptedAndItsAnswerIsTheSame) {

@@ -105,6 +105,7 @@ StepPipeline::Finished StepPipeline::finish() {
     finished.output = base::internal_error(failure.what());
   }
   count_step(step.start, !finished.output.ok());
+  if (finished.output.ok()) stats_.step_tokens.add(step.watched.num_tokens);
   return finished;
 }
 

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <mutex>
+#include <vector>
 
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
@@ -35,6 +36,7 @@ const Buckets kSeconds = {0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02,
                           3,     5,     7.5,   10,    15,     30,   60,    120,  300,  600};
 const Buckets kTokens = {
     1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000};
+const Buckets kStepTokens(executor::kStepTokenBounds.begin(), executor::kStepTokenBounds.end());
 const Buckets kAnswers = {1, 2, 3, 4, 5, 10, 20, 50, 100};
 
 }  // namespace
@@ -74,6 +76,15 @@ struct ModelMetrics {
     prometheus::Labels all = labels;
     all["reason"] = reason;
     return waiting_by_reason.Add(all);
+  }
+
+  void raise_step_tokens(const executor::StepTokens& now) {
+    if (now.sum <= told_step_tokens.sum) return;  // A scrape that was overtaken has older figures.
+    std::vector<double> more;
+    for (size_t i = 0; i < now.steps.size(); ++i)
+      more.push_back(static_cast<double>(now.steps[i] - told_step_tokens.steps[i]));
+    step_tokens.ObserveMultiple(more, static_cast<double>(now.sum - told_step_tokens.sum));
+    told_step_tokens = now;
   }
 
   prometheus::Registry& registry;
@@ -147,6 +158,10 @@ struct ModelMetrics {
   Counter& preemptions = counter("tokamak:num_preemptions_total",
                                  "Requests that gave their pages back and began again.");
   Counter& steps = counter("tokamak:steps_total", "Steps of the engine.");
+  Histogram& step_tokens = histogram("tokamak:iteration_tokens_total",
+                                     "Tokens of prompts and answers that a step computed.",
+                                     kStepTokens);
+  executor::StepTokens told_step_tokens;  // What step_tokens was raised to.
   Counter& step_seconds = counter("tokamak:step_seconds_total", "Time in steps of the engine.");
   Counter& computed_prompt = counter("tokamak:computed_prompt_tokens_total",
                                      "Prompt tokens computed, again after a preemption too.");
@@ -257,6 +272,7 @@ std::string Metrics::text(const executor::ExecutorStats* stats) const {
     raise(m.preemptions, static_cast<double>(stats->preemptions));
     raise(m.steps, static_cast<double>(stats->steps));
     raise(m.step_seconds, stats->step_seconds);
+    m.raise_step_tokens(stats->step_tokens);
     raise(m.computed_prompt, static_cast<double>(stats->prompt_tokens));
     raise(m.prompt_tokens, static_cast<double>(stats->prefix_query_tokens));
     raise(m.cached_tokens, static_cast<double>(stats->prefix_hit_tokens));

@@ -38,6 +38,7 @@ constexpr Alias kAliases[] = {
     {"tokamak:prefix_cache_queries_total", "vllm:prefix_cache_queries_total"},
     {"tokamak:prefix_cache_hits_total", "vllm:prefix_cache_hits_total"},
     {"tokamak:request_success_total", "vllm:request_success_total"},
+    {"tokamak:iteration_tokens_total", "vllm:iteration_tokens_total"},
     {"tokamak:num_preemptions_total", "vllm:num_preemptions_total"},
     {"tokamak:num_requests_running", "vllm:num_requests_running"},
     {"tokamak:num_requests_waiting", "vllm:num_requests_waiting"},

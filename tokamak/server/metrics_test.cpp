@@ -67,6 +67,37 @@ TEST(Metrics, CountWhatTheClientSaw) {
             std::string::npos);
 }
 
+TEST(Metrics, CountStepsByTheirTokens) {
+  TestServer test;
+  const std::string labels = "{engine=\"0\",model_name=\"fake\"}";
+  for (int round = 1; round <= 2; ++round) {
+    ASSERT_EQ(
+        test.post("/v1/completions", {{"prompt", std::string(50, 'a')}, {"max_tokens", 5}}).status,
+        200);
+    ASSERT_TRUE(test.becomes_idle());
+    const executor::ExecutorStats stats = test.executor->stats();
+    for (int scrape = 0; scrape < 2; ++scrape) {
+      const std::string text = test.get("/metrics").body;
+      for (const std::string prefix : {"tokamak:", "vllm:"}) {
+        const std::string name = prefix + "iteration_tokens_total";
+        EXPECT_EQ(value_of(text, name + "_sum" + labels), test.fake->num_tokens) << text;
+        EXPECT_EQ(value_of(text, name + "_sum" + labels), round * (50 + 4));
+        EXPECT_EQ(value_of(text, name + "_count" + labels), stats.steps);
+        auto up_to = [&](std::string_view bound) {
+          return value_of(
+              text,
+              fmt::format("{}_bucket{{engine=\"0\",model_name=\"fake\",le=\"{}\"}}", name, bound));
+        };
+        EXPECT_EQ(up_to("1"), stats.steps - round);
+        EXPECT_EQ(up_to("32"), stats.steps - round);
+        EXPECT_EQ(up_to("64"), stats.steps);
+        EXPECT_EQ(up_to("16384"), stats.steps);
+        EXPECT_EQ(up_to("+Inf"), stats.steps);
+      }
+    }
+  }
+}
+
 TEST(Metrics, LeaveAliasesOutWhenAsked) {
   TestServer::Setup setup;
   setup.server.metrics_aliases = false;
