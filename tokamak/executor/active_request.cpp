@@ -53,14 +53,19 @@ bool ActiveRequest::admit(TimePoint now) {
   return index_ == 0;
 }
 
-void ActiveRequest::preempt(KvCache& cache) {
-  TKM_CHECK(state_ == State::kRunning, "preempt in state {}", static_cast<int>(state_));
-  TKM_CHECK(under_way_.tokens == 0, "preempt with {} tokens under way", under_way_.tokens);
+void ActiveRequest::requeue(KvCache& cache) {
+  TKM_CHECK(state_ == State::kRunning, "requeue in state {}", static_cast<int>(state_));
+  TKM_CHECK(under_way_.tokens == 0, "requeue with {} tokens under way", under_way_.tokens);
   state_ = State::kQueued;
-  preempted_ = true;
+  requeued_ = true;
   cache.release(pages_);
   num_cached_ = 0;
   num_published_ = 0;
+}
+
+void ActiveRequest::preempt(KvCache& cache) {
+  requeue(cache);
+  ++num_preemptions_;
 }
 
 void ActiveRequest::lengthen() {
@@ -87,11 +92,13 @@ void ActiveRequest::finish(FinishReason reason,
   finish.usage.completion_tokens = answer_.num_tokens();
   finish.usage.cached_tokens = cached_tokens_;
   finish.timing = timing_;
+  finish.num_preemptions = num_preemptions_;
   finish.cumulative_logprob = cumulative_logprob_;
   finish.error = std::move(error_);
   std::string rest;
   answer_.finish(rest);
   responses_->finish(index_, rest, finish, std::move(last));
+  finish.num_preemptions = 0;
   for (int64_t index = 1; index < num_answers(); ++index) responses_->finish(index, rest, finish);
 }
 
@@ -121,7 +128,7 @@ int64_t ActiveRequest::adopt(KvCache& cache) {
   num_cached_ += adopted;
   num_published_ += found_.size();
   // The prompt is asked for once: not again for each further answer, nor after a preemption.
-  if (index_ > 0 || preempted_) return 0;
+  if (index_ > 0 || requeued_) return 0;
   cached_tokens_ += adopted;
   return adopted;
 }

@@ -7,7 +7,7 @@
 //   queued ---------> running -------------------------------> finished
 //     |  ^              |  |                                      ^
 //     |  '--------------'  '--- finish(cancelled | deadline) -----|
-//     |      preempt                                              |
+//     |  requeue, preempt                                         |
 //     '------- finish(cancelled | deadline | error) --------------'
 //
 // Each arrow is one method, and nothing else changes the state. Steps that were launched with it
@@ -58,6 +58,8 @@ class ActiveRequest {
   bool admit(TimePoint now);
   /// Gives the pages back; what nobody else publishes or uses will be computed again. Nothing of
   /// the answer is lost. Not with a step under way.
+  void requeue(KvCache& cache);
+  /// The same, for others to have the pages; is counted.
   void preempt(KvCache& cache);
   /// Its next step makes it one of more than `num_tokens` tokens, and it is none yet.
   bool outgrows(int64_t num_tokens) const { return !keys_.is_long && num_wanted() > num_tokens; }
@@ -164,7 +166,8 @@ class ActiveRequest {
   UnderWay under_way_;
   bool undecided_ = false;     // The next row is decided by a step that none follows.
   int64_t cached_tokens_ = 0;  // Of the prompt, those that were not computed for it.
-  bool preempted_ = false;
+  bool requeued_ = false;
+  int64_t num_preemptions_ = 0;
   Answer answer_;
   std::string text_;                            // Of the token at hand; kept for its memory.
   std::vector<TokenLogprobs> prompt_logprobs_;  // Until they are sent.

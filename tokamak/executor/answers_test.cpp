@@ -68,6 +68,43 @@ TEST_P(Answers, OfAPromptRunTogetherWhereItsPagesFitOnce) {
   }
 }
 
+TEST_P(Answers, APreemptionIsCountedByTheAnswerThatHadIt) {
+  // Before the prompt is computed, and of the answers when they grow beyond the 12 pages.
+  Bench bench;
+  bench.session->uses_seeds = true;
+  auto stream = bench.submit(answers_of(prompt_of(200, 1), 190, 5));
+  bench.turn();
+  Request urgent = request_of(prompt_of(300, 2), 5);
+  urgent.priority = 10;
+  auto first = bench.submit(urgent);
+  urgent.prompt = prompt_of(300, 3);
+  auto second = bench.submit(urgent);
+  bench.finish();
+  const auto answers = collect_answers(*stream, 5);
+  EXPECT_GT(answers[0].finish->num_preemptions, 0);
+  int64_t preemptions = 0;
+  for (const Response& answer : answers) preemptions += answer.finish->num_preemptions;
+  EXPECT_GT(preemptions, answers[0].finish->num_preemptions);
+  EXPECT_EQ(preemptions, bench.stats().preemptions);
+  for (auto& other : {first, second}) EXPECT_EQ(collect(*other).finish->num_preemptions, 0);
+}
+
+TEST_P(Answers, OfACancelledPromptDoNotRepeatItsPreemptions) {
+  Bench bench;
+  auto stream = bench.submit(answers_of(prompt_of(390, 1), 10, 3));
+  bench.turn();
+  Request urgent = request_of(prompt_of(390, 2), 5);
+  urgent.priority = 10;
+  auto first = bench.submit(urgent), second = bench.submit(urgent);
+  bench.turn(3);
+  EXPECT_EQ(bench.stats().preemptions, 1);
+  stream->cancel();
+  bench.finish();
+  const auto answers = collect_answers(*stream, 3);
+  EXPECT_EQ(answers[0].finish->num_preemptions, 1);
+  for (size_t i : {1, 2}) EXPECT_EQ(answers[i].finish->num_preemptions, 0);
+}
+
 TEST_P(Answers, TakeTurnsInTheStream) {
   Bench bench;
   auto stream = bench.submit(answers_of({1, 2}, 50, 3));

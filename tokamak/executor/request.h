@@ -83,6 +83,10 @@ struct Finish {
   StopReason stop_reason;
   Usage usage;
   Timing timing;
+  /// How often the answer gave its pages back to others and was computed again. What happened
+  /// before the answers to a prompt were told apart is answer 0's alone, so that all of them add up
+  /// to ExecutorStats::preemptions.
+  int64_t num_preemptions = 0;
   double cumulative_logprob = 0;  ///< Of the answer, if SamplingParams::asks_logprobs().
   std::optional<Error> error;     ///< With kError.
 };

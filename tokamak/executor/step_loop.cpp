@@ -153,7 +153,7 @@ bool StepLoop::follow_length(ActiveRequest& request) {
   if (longest == 0 || !request.outgrows(longest)) return true;
   if (request.running()) {
     if (!pipeline_.empty()) return false;
-    request.preempt(cache_);
+    request.requeue(cache_);
     in_order_ = false;
   }
   request.lengthen();

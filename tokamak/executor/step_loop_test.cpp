@@ -77,13 +77,19 @@ TEST_P(Loop, WhenPagesRunOutTheYoungestIsPreemptedAndItsAnswerIsTheSame) {
   bench.finish();
   EXPECT_GT(bench.stats().preemptions, 0);
   EXPECT_EQ(bench.stats().pages_used, 0);
+  int64_t preemptions = 0;
   for (int i = 0; i < 6; ++i) {
     const Response all = collect(*streams[i]);
+    preemptions += all.finish->num_preemptions;
+    if (i == 0) {
+      EXPECT_EQ(preemptions, 0) << "the eldest always runs";
+    }
     EXPECT_EQ(all.tokens, FakeSession::answer(prompt_of(60, i), 180, kVocab)) << i;
     EXPECT_EQ(all.finish->reason, FinishReason::kLength);
     EXPECT_EQ(all.finish->usage.prompt_tokens, 60);
     EXPECT_EQ(all.finish->usage.completion_tokens, 180);
   }
+  EXPECT_EQ(preemptions, bench.stats().preemptions) << "each is one answer's";
 }
 
 TEST_P(Loop, PriorityGoesFirstButNobodyWaitsForever) {

@@ -37,6 +37,7 @@ const Buckets kSeconds = {0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02,
 const Buckets kTokens = {
     1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000};
 const Buckets kStepTokens(executor::kStepTokenBounds.begin(), executor::kStepTokenBounds.end());
+const Buckets kPreemptions = {0, 1, 2, 5, 10, 20, 50, 100};
 const Buckets kAnswers = {1, 2, 3, 4, 5, 10, 20, 50, 100};
 
 }  // namespace
@@ -113,6 +114,10 @@ struct ModelMetrics {
       histogram("tokamak:request_prompt_tokens", "Tokens of a prompt.", kTokens);
   Histogram& answer_size =
       histogram("tokamak:request_generation_tokens", "Tokens of an answer.", kTokens);
+  Histogram& request_preemptions =
+      histogram("tokamak:request_num_preemptions",
+                "How often an answer gave its pages back and was computed again.",
+                kPreemptions);
   Histogram& params_n =
       histogram("tokamak:request_params_n", "Answers that a request asks for.", kAnswers);
   Histogram& params_max_tokens = histogram(
@@ -231,6 +236,7 @@ void Metrics::finished(const executor::Finish& finish) {
   m.request_seconds.Increment(seconds(t.finish - t.arrival));
   m.prompt_size.Observe(static_cast<double>(usage.prompt_tokens));
   m.answer_size.Observe(static_cast<double>(usage.completion_tokens));
+  m.request_preemptions.Observe(static_cast<double>(finish.num_preemptions));
   if (!t.admission) return;
   m.queue.Observe(seconds(*t.admission - t.arrival));
   m.queue_seconds.Increment(seconds(*t.admission - t.arrival));

@@ -30,6 +30,7 @@ constexpr Alias kAliases[] = {
     {"tokamak:request_inference_time_seconds", "vllm:request_inference_time_seconds"},
     {"tokamak:request_prompt_tokens", "vllm:request_prompt_tokens"},
     {"tokamak:request_generation_tokens", "vllm:request_generation_tokens"},
+    {"tokamak:request_num_preemptions", "vllm:request_num_preemptions"},
     {"tokamak:request_params_n", "vllm:request_params_n"},
     {"tokamak:request_params_max_tokens", "vllm:request_params_max_tokens"},
     {"tokamak:prompt_tokens_total", "vllm:prompt_tokens_total"},

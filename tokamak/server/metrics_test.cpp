@@ -3,6 +3,7 @@
 
 #include <set>
 #include <sstream>
+#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -95,6 +96,37 @@ TEST(Metrics, CountStepsByTheirTokens) {
         EXPECT_EQ(up_to("+Inf"), stats.steps);
       }
     }
+  }
+}
+
+TEST(Metrics, CountHowOftenEachAnswerWasPreempted) {
+  TestServer::Setup setup;
+  setup.session.num_pages = 6;
+  TestServer test(setup);
+  // Four answers that grow to 4 pages each, in 6 pages.
+  std::vector<std::thread> clients;
+  for (char letter : {'a', 'b', 'c', 'd'}) {
+    clients.emplace_back([&test, letter] {
+      const Json body = {
+          {"prompt", std::string(20, letter)}, {"max_tokens", 230}, {"ignore_eos", true}};
+      EXPECT_EQ(test.post("/v1/completions", body).status, 200);
+    });
+  }
+  for (std::thread& client : clients) client.join();
+  ASSERT_TRUE(test.becomes_idle());
+  const std::string text = test.get("/metrics").body;
+  const std::string labels = "{engine=\"0\",model_name=\"fake\"}";
+  const int64_t preemptions = test.executor->stats().preemptions;
+  EXPECT_GT(preemptions, 0);
+  EXPECT_EQ(value_of(text, "tokamak:num_preemptions_total" + labels), preemptions);
+  for (const std::string prefix : {"tokamak:", "vllm:"}) {
+    const std::string name = prefix + "request_num_preemptions";
+    EXPECT_EQ(value_of(text, name + "_sum" + labels), preemptions) << text;
+    EXPECT_EQ(value_of(text, name + "_count" + labels), 4);
+    const auto none = value_of(text, name + R"(_bucket{engine="0",model_name="fake",le="0"})");
+    ASSERT_TRUE(none);
+    EXPECT_GE(*none, 1) << "the eldest always runs";
+    EXPECT_LT(*none, 4);
   }
 }
 
