@@ -50,13 +50,19 @@ constexpr Family kFamilies[] = {
 };
 #undef TKM_ROW
 
-std::vector<int64_t> token_ids(const Json& json, std::string_view key) {
+/// An id or a list of ids; `file` is named by errors.
+Result<std::vector<int64_t>> token_ids(const Json& json,
+                                       std::string_view file,
+                                       std::string_view key) {
   const Json* value = base::find(json, key);
   std::vector<int64_t> out;
   if (!value) return out;
-  if (value->is_number_integer()) out.push_back(value->get<int64_t>());
-  for (const Json& element : value->is_array() ? *value : Json::array()) {
-    if (element.is_number_integer()) out.push_back(element.get<int64_t>());
+  for (const Json& element : value->is_array() ? *value : Json::array({*value})) {
+    auto id = base::get_int(Json{{"id", element}}, "id");
+    if (!id.ok())
+      return base::invalid(fmt::format(
+          "{}: '{}' must be a token id or a list of them, but is {}", file, key, value->dump()));
+    out.push_back(*id);
   }
   return out;
 }
@@ -74,6 +80,27 @@ void take_usual_tokens(const Json& config, const Json& generation_config, ModelI
   std::erase_if(info.eos_ids, [size](int64_t id) { return id >= size; });
 }
 
+/// transformers goes by `model_type`, we go by `architectures`: both must mean the same family.
+Result<void> check_model_type(const Json& config, const std::string& architecture) {
+  const Json* value = base::find(config, "model_type");
+  if (!value || !value->is_string()) return {};
+  std::string_view type = value->get_ref<const std::string&>();
+  if (type == "gemma3_text") type = "gemma3";
+  const Family* of_type = nullptr;
+  for (const Family& family : families()) {
+    if (family.name != type) continue;
+    if (family.architecture == architecture) return {};
+    of_type = &family;
+  }
+  if (!of_type) return {};
+  return base::invalid(
+      fmt::format("config.json: 'architectures' is {}, but 'model_type' is {}, which is {}",
+                  architecture,
+                  type,
+                  of_type->architecture),
+      "the two must name the same model");
+}
+
 Result<const Family*> find_family(const Json& config) {
   const Json* list = base::find(config, "architectures");
   if (!list || !list->is_array() || list->empty() || !(*list)[0].is_string()) {
@@ -83,6 +110,7 @@ Result<const Family*> find_family(const Json& config) {
   std::string known;
   for (const Family& family : families()) {
     if (family.architecture == architecture) {
+      TKM_RETURN_IF_ERROR(check_model_type(config, architecture));
       if (family.spec) return &family;
       return base::unsupported(fmt::format("{}: {}", architecture, family.reason));
     }
@@ -211,24 +239,26 @@ Result<ModelInfo> read_model(const Json& config, const Json& generation_config) 
   if (dtype && dtype->is_string()) {
     TKM_ASSIGN(info.stored_dtype, tensor::dtype_from_name(dtype->get_ref<const std::string&>()));
   }
-  info.eos_ids = token_ids(generation_config, "eos_token_id");
+  constexpr std::string_view kConfig = "config.json", kGeneration = "generation_config.json";
+  TKM_ASSIGN(info.eos_ids, token_ids(generation_config, kGeneration, "eos_token_id"));
   const bool only_config = info.eos_ids.empty();
-  for (int64_t id : token_ids(config, "eos_token_id")) {
+  TKM_ASSIGN(const std::vector<int64_t> of_config, token_ids(config, kConfig, "eos_token_id"));
+  for (int64_t id : of_config) {
     const bool known =
         std::find(info.eos_ids.begin(), info.eos_ids.end(), id) != info.eos_ids.end();
     const bool in_vocab = id >= 0 && id < info.spec.vocab_size;
     // Beside those of generation_config.json, one that cannot come up is not worth a refusal.
     if (!known && (in_vocab || only_config)) info.eos_ids.push_back(id);
   }
-  std::vector<int64_t> bos = token_ids(config, "bos_token_id");
+  TKM_ASSIGN(const std::vector<int64_t> bos, token_ids(config, kConfig, "bos_token_id"));
   if (!bos.empty()) info.bos_id = bos[0];
   take_usual_tokens(config, generation_config, info);
   for (int64_t id : info.eos_ids) {
     if (id < 0 || id >= info.spec.vocab_size)
-      return base::invalid(
-          fmt::format("config.json: eos_token_id {} is outside the vocabulary of {}",
-                      id,
-                      info.spec.vocab_size));
+      return base::invalid(fmt::format("{}: eos_token_id {} is outside the vocabulary of {}",
+                                       only_config ? kConfig : kGeneration,
+                                       id,
+                                       info.spec.vocab_size));
   }
   return info;
 }

@@ -68,6 +68,27 @@ TEST(ReadModel, end_tokens_are_those_of_both_configurations) {
   EXPECT_THAT(ends(100, 3), testing::ElementsAre(3));
 }
 
+TEST(ReadModel, end_tokens_that_are_no_ids_are_refused) {
+  EXPECT_EQ(error_with("eos_token_id", "3"),
+            "config.json: 'eos_token_id' must be a token id or a list of them, but is \"3\"");
+  EXPECT_THAT(error_with("eos_token_id", Json{0, "3"}), HasSubstr("must be a token id"));
+  EXPECT_THAT(error_with("bos_token_id", true), HasSubstr("'bos_token_id' must be a token id"));
+  EXPECT_EQ(read_model(tiny_llama(), Json{{"eos_token_id", "3"}}).error().message,
+            "generation_config.json: 'eos_token_id' must be a token id or a list of them, but is "
+            "\"3\"");
+  EXPECT_EQ(read_model(tiny_llama(), Json{{"eos_token_id", 100}}).error().message,
+            "generation_config.json: eos_token_id 100 is outside the vocabulary of 100");
+  EXPECT_EQ(error_with("eos_token_id", 3.0), "no error") << "JSON does not tell 3.0 from 3";
+}
+
+TEST(ReadModel, a_model_type_of_another_family_is_refused) {
+  EXPECT_EQ(error_with("model_type", "qwen3"),
+            "config.json: 'architectures' is LlamaForCausalLM, but 'model_type' is qwen3, which is "
+            "Qwen3ForCausalLM");
+  EXPECT_EQ(error_with("model_type", "llama"), "no error");
+  EXPECT_EQ(error_with("model_type", "my_own_llama"), "no error");
+}
+
 TEST(ReadModel, families_that_are_not_supported_are_refused_by_name) {
   EXPECT_EQ(error_with("architectures", {"MixtralForCausalLM"}),
             "MixtralForCausalLM: mixture-of-experts models are not supported yet");

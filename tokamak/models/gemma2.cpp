@@ -34,8 +34,11 @@ DecoderSpec gemma_decoder(ConfigReader& config,
   spec.names.norm_after_mlp = "model.layers.{}.post_feedforward_layernorm.weight";
   config.ignore("hidden_act");  // Of the first Gemma; hidden_activation counts.
   spec.embedding_scale = std::sqrt(static_cast<float>(spec.hidden_size));
-  spec.attention_scale =
-      static_cast<float>(1.0 / std::sqrt(config.number("query_pre_attn_scalar", 256)));
+  const double scalar = config.number("query_pre_attn_scalar", 256);
+  if (!(scalar > 0))
+    config.fail(
+        base::invalid(fmt::format("'query_pre_attn_scalar' is {}, must be above 0", scalar)));
+  spec.attention_scale = static_cast<float>(1.0 / std::sqrt(scalar));
   spec.qkv_bias = spec.o_bias = config.boolean("attention_bias", false);
   config.require("use_bidirectional_attention", false);
   config.ignore("sliding_window_size");
