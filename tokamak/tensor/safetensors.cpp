@@ -8,6 +8,7 @@
 
 #include "tokamak/base/hash.h"
 #include "tokamak/base/json.h"
+#include "tokamak/base/log.h"
 #include "tokamak/tensor/safetensors_json.h"
 
 namespace tokamak::tensor {
@@ -171,10 +172,13 @@ Result<TensorFiles> TensorFiles::open(const std::filesystem::path& path) {
   if (!std::filesystem::is_directory(path)) {
     folder = path.parent_path();
     shards[path.filename().string()] = {};
+  } else if (std::filesystem::exists(path / "model.safetensors")) {
+    // As transformers chooses, where both are there.
+    shards["model.safetensors"] = {};
+    if (std::filesystem::exists(path / "model.safetensors.index.json"))
+      base::log_warn("{}: model.safetensors is read, and not what its index names", path.string());
   } else if (std::filesystem::exists(path / "model.safetensors.index.json")) {
     TKM_ASSIGN(shards, read_index(path / "model.safetensors.index.json"));
-  } else if (std::filesystem::exists(path / "model.safetensors")) {
-    shards["model.safetensors"] = {};
   } else {
     return base::not_found(
         fmt::format("{} holds neither model.safetensors nor model.safetensors.index.json",

@@ -137,6 +137,20 @@ TEST(Safetensors, an_index_that_names_a_tensor_twice_is_an_error) {
   std::filesystem::remove_all(folder);
 }
 
+TEST(Safetensors, one_file_goes_before_an_index_beside_it) {
+  auto folder = std::filesystem::temp_directory_path() / "tokamak_safetensors_both_test";
+  ASSERT_TRUE(base::make_folders(folder).ok());
+  const std::string header = R"({"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})";
+  ASSERT_TRUE(base::write_file_atomic(folder / "model.safetensors", file_with(header, 4)).ok());
+  ASSERT_TRUE(base::write_file_atomic(folder / "model.safetensors.index.json",
+                                      R"({"weight_map":{"w":"other.safetensors"}})")
+                  .ok());
+  auto files = TensorFiles::open(folder);
+  ASSERT_TRUE(files.ok()) << files.error().text();
+  EXPECT_THAT(files->file_of("w"), HasSubstr("model.safetensors"));
+  std::filesystem::remove_all(folder);
+}
+
 TEST(Safetensors, a_header_is_read_in_linear_time) {
   auto seconds = [](int count) {
     std::string header = "{";
