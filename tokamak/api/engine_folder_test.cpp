@@ -117,6 +117,22 @@ TEST_F(EngineFolderTest,
   EXPECT_EQ(choose_target(root_ / "nothing").error().code, ErrorCode::kNotFound);
 }
 
+TEST_F(EngineFolderTest, options_that_ask_for_another_engine_are_refused) {
+  const fs::path folder = root_ / "engine";
+  ASSERT_TRUE(save(folder, /*bundle=*/false).ok());
+  auto refusal = [&](BuildOptions asked) {
+    asked.num_threads = 2;
+    auto opened = open_engine(folder, *device(), asked);
+    return opened.ok() ? std::string("none") : opened.error().message;
+  };
+  EXPECT_EQ(refusal({}), "none");
+  EXPECT_EQ(refusal({.dtype = "float32"}), "none") << "that is what it has";
+  EXPECT_THAT(refusal({.dtype = "bfloat16"}),
+              HasSubstr("is an engine, built as f32; dtype bfloat16 cannot be had from it"));
+  EXPECT_THAT(refusal({.dummy_weights = true}), HasSubstr("dummy weights cannot be had from it"));
+  EXPECT_THAT(refusal({.disabled_passes = {"fuse_residual"}}), HasSubstr("passes left out"));
+}
+
 TEST_F(EngineFolderTest, a_flipped_bit_in_any_file_is_noticed) {
   write(model_ / "chat_template.jinja", "{{ messages[0].content }}");
   write(model_ / "additional_chat_templates/rag.jinja", "{{ documents }}");

@@ -26,10 +26,45 @@ constexpr int kBuildVersion =
 constexpr std::string_view kUnfinished = "unfinished-";
 constexpr auto kAbandoned = std::chrono::hours(1);
 
-Result<engine::Engine> open_folder(const fs::path& folder, const device::Device& device) {
+/// What asks for another engine than the folder holds.
+Result<void> check_options(const engine::Manifest& manifest,
+                           const std::string& folder,
+                           const BuildOptions& options) {
+  std::string asked;
+  if (options.dtype != "auto") {
+    TKM_ASSIGN(const DType dtype, tensor::dtype_from_name(options.dtype));
+    if (dtype != manifest.dtype) asked = fmt::format("dtype {}", options.dtype);
+  }
+  if (options.dummy_weights && !manifest.dummy_weights) asked = "dummy weights";
+  if (!options.disabled_passes.empty()) asked = "passes left out";
+  if (asked.empty()) return {};
+  return base::unsupported(fmt::format("{} is an engine, built as {}{}; {} cannot be had from it",
+                                       folder,
+                                       tensor::dtype_name(manifest.dtype),
+                                       manifest.dummy_weights ? " with dummy weights" : "",
+                                       asked),
+                           "give the checkpoint folder");
+}
+
+/// The checkpoint that an engine takes its weights from may have become another model.
+void warn_of_changes(const engine::Manifest& manifest, const std::string& folder) {
+  const auto config = base::read_file(manifest.checkpoint / "config.json", 16 << 20);
+  if (config.ok() && base::hash_text(*config).hex() != manifest.config_hash)
+    base::log_warn(
+        "{} was changed since the engine {} was built from it: the engine is what it was then",
+        (manifest.checkpoint / "config.json").string(),
+        folder);
+}
+
+Result<engine::Engine> open_folder(const fs::path& folder,
+                                   const device::Device& device,
+                                   const BuildOptions& options) {
   TKM_ASSIGN(engine::Engine engine, engine::read_engine(folder));
   TKM_RETURN_IF_ERROR(check_text_files(engine));
   const engine::Manifest& m = engine.manifest;
+  TKM_RETURN_IF_ERROR(check_options(m, folder.string(), options));
+  if (m.dummy_weights)
+    base::log_warn("{} was built with dummy weights: its answers mean nothing", folder.string());
   if (m.target != base::enum_name(device.target())) {
     return base::unsupported(fmt::format("{} was built for the {} target, not {}",
                                          folder.string(),
@@ -43,6 +78,7 @@ Result<engine::Engine> open_folder(const fs::path& folder, const device::Device&
                    device.fingerprint());
   }
   bool by_reference = !m.bundled && !m.dummy_weights;
+  if (by_reference) warn_of_changes(m, folder.string());
   if (by_reference && engine.weight_hashes.empty() &&
       m.weights_stamp != engine::weights_stamp(m.checkpoint)) {
     base::log_warn(
@@ -159,7 +195,7 @@ Result<engine::Engine> open_engine(const fs::path& named,
                                    const BuildOptions& options,
                                    BuildReport* report) {
   TKM_ASSIGN(const fs::path model, find_model(named));
-  if (engine::is_engine_folder(model)) return open_folder(model, device);
+  if (engine::is_engine_folder(model)) return open_folder(model, device, options);
   TKM_ASSIGN(Identity identity, identity_of(model, device, options));
   fs::path folder = cache_folder() / "engines" / identity.key;
   if (engine::is_engine_folder(folder)) {
