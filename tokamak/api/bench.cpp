@@ -165,11 +165,13 @@ Result<KernelsReport> bench_kernels(const engine::Engine& engine,
                                     int64_t batch,
                                     int64_t context,
                                     const base::Progress& progress) {
-  if (batch < 1 || context < 0 || context >= engine.plan.max_positions)
-    return base::invalid(fmt::format("batch {} must be positive, context {} below the model's {}",
-                                     batch,
-                                     context,
-                                     engine.plan.max_positions));
+  if (batch < 1) return base::invalid(fmt::format("batch is {}, must be at least 1", batch));
+  if (context < 0 || context >= engine.plan.max_positions)
+    return base::invalid(
+        fmt::format("context is {}, must be in [0, {}): the model has {} positions",
+                    context,
+                    engine.plan.max_positions,
+                    engine.plan.max_positions));
   int64_t pages = context / op::kPageTokens + 1;
   runtime::SessionOptions options{.max_step_tokens = std::max(kLeastDefaultRows, batch),
                                   .max_sequences = batch,
@@ -194,17 +196,18 @@ Percentiles percentiles(std::vector<double> values) {
 Result<ThroughputReport> bench_throughput(Llm& llm,
                                           const ThroughputOptions& options,
                                           const base::Progress& progress) {
-  if (options.requests < 1 || options.concurrency < 1 || options.vary < 0 || options.vary >= 1 ||
-      options.shared_prefix < 0 || options.shared_prefix > options.input_len) {
-    return base::invalid(
-        fmt::format("requests {} and concurrency {} must be positive, vary {} in [0, 1), "
-                    "shared_prefix {} at most input_len {}",
-                    options.requests,
-                    options.concurrency,
-                    options.vary,
-                    options.shared_prefix,
-                    options.input_len));
+  for (const auto& [name, value] : {std::pair("requests", options.requests),
+                                    std::pair("concurrency", options.concurrency),
+                                    std::pair("input_len", options.input_len),
+                                    std::pair("output_len", options.output_len)}) {
+    if (value < 1) return base::invalid(fmt::format("{} is {}, must be at least 1", name, value));
   }
+  if (!(options.vary >= 0 && options.vary < 1))
+    return base::invalid(fmt::format("vary is {}, must be in [0, 1)", options.vary));
+  if (options.shared_prefix < 0 || options.shared_prefix > options.input_len)
+    return base::invalid(fmt::format("shared_prefix is {}, must be in [0, {}], the input_len",
+                                     options.shared_prefix,
+                                     options.input_len));
   int64_t vocab = llm.session_info().vocab_size;
   std::vector<int32_t> prefix = random_tokens(options.shared_prefix, vocab, 1);
   std::mt19937_64 random(2);

@@ -21,9 +21,12 @@ struct ThroughputFlags {
   bool overlap = true, json = false;
 };
 
+constexpr int64_t kUsualContext = 1024;
+
 struct KernelsFlags {
   ModelOptions model;
-  int64_t batch = 1, context = 1024;
+  int64_t batch = 1;
+  std::optional<int64_t> context;
   bool json = false;
 };
 
@@ -102,8 +105,10 @@ Result<int> run_kernels(const KernelsFlags& flags) {
   TKM_ASSIGN(api::BuildOptions build, flags.model.build_options());
   TKM_ASSIGN(auto device, flags.model.open_device(build));
   TKM_ASSIGN(engine::Engine engine, api::open_engine(flags.model.model, *device, build));
+  const int64_t context =
+      flags.context.value_or(std::min(kUsualContext, engine.plan.max_positions - 1));
   TKM_ASSIGN(api::KernelsReport r,
-             api::bench_kernels(engine, device, flags.batch, flags.context, build.progress));
+             api::bench_kernels(engine, device, flags.batch, context, build.progress));
   Json json = Json::array();
   double total_us = 0, total_floor = 0;
   if (!flags.json)
@@ -237,8 +242,10 @@ void add_bench(CLI::App& app) {
                   [kernels] { return run_kernels(*kernels); });
   kernels->model.add_to(*verb);
   verb->add_option("--batch", kernels->batch, "Sequences")->capture_default_str();
-  verb->add_option("--context", kernels->context, "Tokens in the cache of each")
-      ->capture_default_str();
+  verb->add_option(
+      "--context",
+      kernels->context,
+      "Tokens in the cache of each; default: 1024, or what the model can have if less");
   verb->add_flag("--json", kernels->json, "Print the table as JSON");
   add_examples(*verb, {"tokamak bench kernels models/storyteller --batch 8 --context 512"});
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokamak/cli/command.h"
 
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
+#include <cstring>
 
 #include "tokamak/base/fields.h"
 #include "tokamak/device/cuda/cuda_device.h"
@@ -11,6 +13,8 @@ namespace tokamak::cli {
 namespace {
 
 constexpr std::string_view kAuto = "auto";
+
+int output_error = 0;  // The first errno of writing to stdout.
 
 }  // namespace
 
@@ -180,8 +184,16 @@ Result<void> parse_memory(const std::string& text, runtime::SessionOptions& opti
 }
 
 void print(std::string_view text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
+  const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
+  if ((!written || std::fflush(stdout) != 0) && output_error == 0) output_error = errno;
+}
+
+Result<void> check_output() {
+  print("");
+  // A reader that has left, as of `| head`, has all that it wants.
+  if (output_error == 0 || output_error == EPIPE) return {};
+  return base::io_error(
+      fmt::format("the output cannot be written: {}", std::strerror(output_error)));
 }
 
 }  // namespace tokamak::cli

@@ -78,5 +78,7 @@ Result<void> parse_memory(const std::string& text, runtime::SessionOptions& opti
 
 /// Writes to stdout and flushes.
 void print(std::string_view text);
+/// Whether all that was printed was written. Errors: io, for example a full disk.
+Result<void> check_output();
 
 }  // namespace tokamak::cli

@@ -161,6 +161,15 @@ void add_help(CLI::App& app) {
 
 }  // namespace
 
+/// An option that may be repeated takes one value each time: the words behind it are not its.
+void take_one_value_each(CLI::App& app) {
+  for (CLI::Option* option : app.get_options()) {
+    if (!option->get_positional() && option->get_expected_max() > 1)
+      option->allow_extra_args(false);
+  }
+  for (CLI::App* verb : app.get_subcommands({})) take_one_value_each(*verb);
+}
+
 std::unique_ptr<CLI::App> make_app() {
   auto app = std::make_unique<CLI::App>(
       "Tokamak: builds engines from Hugging Face checkpoints and runs them.", "tokamak");
@@ -183,6 +192,7 @@ std::unique_ptr<CLI::App> make_app() {
   add_examples(*app,
                {"tokamak run models/storyteller --prompt 'Once upon a time'",
                 "tokamak serve models/storyteller"});
+  take_one_value_each(*app);
   return app;
 }
 

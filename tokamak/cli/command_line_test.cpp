@@ -58,6 +58,14 @@ TEST(CommandLine, a_mistyped_verb_or_flag_gets_the_nearest_one) {
             "there is no verb 'quantize' / `tokamak help` lists what there is");
 }
 
+TEST(CommandLine, an_option_that_may_be_repeated_takes_one_value_each_time) {
+  EXPECT_EQ(refusal({"run", "--stop", "a", "m", "--stop", "b"}), "accepted");
+  EXPECT_EQ(refusal({"run", "--disable-pass", "fuse_residual", "m"}), "accepted");
+  EXPECT_EQ(refusal({"serve", "--served-model-name", "x", "m"}), "accepted");
+  EXPECT_EQ(refusal({"serve", "--api-key", "x", "m"}), "accepted");
+  EXPECT_THAT(refusal({"run", "m", "--stop", "a", "b"}), HasSubstr("'b' is one argument too many"));
+}
+
 TEST(CommandLine, what_is_missing_or_too_much_is_said) {
   EXPECT_THAT(refusal({}), StartsWith("a verb is missing: run, serve, build"));
   EXPECT_THAT(refusal({"bench"}), StartsWith("bench: a verb is missing: latency, kernels"));

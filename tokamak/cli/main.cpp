@@ -3,6 +3,7 @@
 #include <exception>
 
 #include "tokamak/base/log.h"
+#include "tokamak/cli/command.h"
 #include "tokamak/cli/command_line.h"
 
 namespace {
@@ -20,7 +21,9 @@ Result<int> run(std::vector<std::string> arguments) {
   TKM_RETURN_IF_ERROR(base::check_log_level());
   std::unique_ptr<CLI::App> app = cli::make_app();
   TKM_ASSIGN(cli::Command command, cli::parse_command_line(*app, std::move(arguments)));
-  return command();
+  TKM_ASSIGN(const int status, command());
+  TKM_RETURN_IF_ERROR(cli::check_output());
+  return status;
 }
 
 }  // namespace
