@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokamak/server/chat_messages.h"
 
+#include <algorithm>
+#include <iterator>
+
 #include "tokamak/server/field_reader.h"
 
 namespace tokamak::server {
@@ -58,9 +61,16 @@ Result<void> check_calls(const Json& message, size_t index) {
   return {};
 }
 
-/// Without content, what counts is what else a message is for: calling tools, or refusing.
+/// An assistant's message without content may be for something else: calling tools, or refusing.
 Result<Json> content_of(const Json& message, size_t index) {
   const Json* content = base::find(message, "content");
+  const auto& role = message["role"].get_ref<const std::string&>();
+  if (!content && role != "assistant") {
+    return base::invalid(
+        fmt::format("messages[{}].content is missing: a message of the role '{}' needs it",
+                    index,
+                    role.substr(0, 40)));
+  }
   Json text = nullptr;
   if (content) {
     TKM_ASSIGN(text, content_text(*content, index));
@@ -109,7 +119,34 @@ Json formed(const Json& arguments, Arguments form) {
   return form == Arguments::kObjects ? Json::object() : Json(text);
 }
 
+/// Those of OpenAI's messages, of the answers that clients send back, and of reasoning models. A
+/// template may read any other.
+constexpr std::string_view kMembers[] = {"role",
+                                         "content",
+                                         "name",
+                                         "tool_calls",
+                                         "tool_call_id",
+                                         "reasoning_content",
+                                         "reasoning",
+                                         "refusal",
+                                         "annotations",
+                                         "audio",
+                                         "function_call"};
+
 }  // namespace
+
+std::vector<std::string> unknown_members(const Json& messages) {
+  std::vector<std::string> unknown;
+  if (!messages.is_array()) return unknown;
+  for (size_t i = 0; i < messages.size(); ++i) {
+    if (!messages[i].is_object()) continue;
+    for (const auto& [name, value] : messages[i].items()) {
+      if (std::find(std::begin(kMembers), std::end(kMembers), name) != std::end(kMembers)) continue;
+      unknown.push_back(fmt::format("messages[{}].{}", i, name.substr(0, 80)));
+    }
+  }
+  return unknown;
+}
 
 Result<ChatMessages> read_messages(const Json& body, bool knows_developer) {
   const Json* messages = base::find(body, "messages");

@@ -2,6 +2,7 @@
 // The messages of a chat request: checked, and brought into the forms that chat templates take.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "tokamak/base/json.h"
@@ -10,7 +11,8 @@ namespace tokamak::server {
 
 /// Messages with roles, content as one text and tool calls as the client sent them. A member that
 /// is null is left out, for templates ask whether a member is there; so is an empty list of calls.
-/// Only the content of a message that calls tools may be null: see render_chat().
+/// Only an assistant's message may come without content, and only the content of one that calls
+/// tools may be null: see render_chat().
 struct ChatMessages {
   Json list = Json::array();
   /// Those of role "developer" that became "system", since the template does not name the role.
@@ -20,6 +22,10 @@ struct ChatMessages {
 /// Reads `messages`. `knows_developer`: the template names the role "developer". Errors: invalid,
 /// unsupported (content that is not text); each begins with the message's index.
 Result<ChatMessages> read_messages(const Json& body, bool knows_developer);
+
+/// The members that no message is known to have, as "messages[0].contents". They are shown to the
+/// template all the same.
+std::vector<std::string> unknown_members(const Json& messages);
 
 /// Templates differ in how they take the arguments of tool calls.
 enum class Arguments {

@@ -314,5 +314,47 @@ TEST(Chat, HandsSettingsOfReasoningToTheTemplate) {
   EXPECT_EQ(content_of(test.post(kPath, body)), TestServer::expected("[user]hi[assistant]low", 4));
 }
 
+TEST(Chat, MessagesNeedContentUnlessAnAssistantSaysThem) {
+  TestServer test;
+  for (const char* role : {"user", "system", "developer", "tool"}) {
+    for (const Json& message : {Json{{"role", role}, {"tool_call_id", "c"}},
+                                Json{{"role", role}, {"content", nullptr}},
+                                Json{{"role", role}, {"contents", "a"}},
+                                Json{{"role", role}, {"refusal", "no"}}}) {
+      const Json body = {{"messages", {user("a"), message}}, {"max_tokens", 1}};
+      for (std::string_view path : {kPath, std::string_view("/tokenize")}) {
+        const Answer answer = test.post(path, body);
+        EXPECT_EQ(answer.status, 400) << path << body;
+        EXPECT_EQ(answer.json()["error"]["message"],
+                  fmt::format("messages[1].content is missing: a message of the role '{}' needs it",
+                              role));
+      }
+    }
+  }
+  const Json silent = {{"role", "assistant"}};
+  EXPECT_EQ(test.post(kPath, {{"messages", {user(""), silent}}, {"max_tokens", 1}}).status, 200);
+}
+
+TEST(Chat, UnknownMembersOfMessagesAreCountedOrRefused) {
+  Json message = user("a");
+  message["foo"] = 1;
+  message["contents"] = "b";
+  message["name"] = "c";
+  const Json body = {{"messages", {user("a"), message}}, {"max_tokens", 1}};
+  TestServer test;
+  EXPECT_EQ(test.post(kPath, body).status, 200);
+  EXPECT_NE(test.get("/metrics").body.find("tokamak:unknown_fields_total 2\n"), std::string::npos);
+
+  TestServer::Setup setup;
+  setup.server.strict_fields = true;
+  TestServer strict(setup);
+  const Answer answer = strict.post(kPath, body);
+  EXPECT_EQ(answer.status, 400);
+  EXPECT_TRUE(answer.json()["error"]["message"].get<std::string>().starts_with(
+      "messages[1].foo is no member of a message"))
+      << answer.body;
+  EXPECT_EQ(strict.post(kPath, {{"messages", {user("a")}}, {"max_tokens", 1}}).status, 200);
+}
+
 }  // namespace
 }  // namespace tokamak::server

@@ -2,8 +2,12 @@
 #include "tokamak/server/openai_fields.h"
 
 #include <algorithm>
+#include <iterator>
+#include <string>
+#include <vector>
 
 #include "tokamak/base/json.h"
+#include "tokamak/server/chat_messages.h"
 
 namespace tokamak::server {
 namespace {
@@ -187,6 +191,18 @@ constexpr FieldRule kRules[] = {
      "prefixes are kept while there is room"},
 };
 
+constexpr std::string_view kStrict = "leave it out, or start the server without --strict-fields";
+
+/// Those of a chat's messages.
+Result<int64_t> check_members(const Json& body, bool strict) {
+  const Json* messages = base::find(body, "messages");
+  if (!messages) return 0;
+  const std::vector<std::string> unknown = unknown_members(*messages);
+  if (!strict || unknown.empty()) return std::ssize(unknown);
+  return base::invalid(fmt::format("{} is no member of a message", unknown.front()),
+                       std::string(kStrict));
+}
+
 const FieldRule* rule_of(std::string_view name, Endpoint endpoint) {
   for (const FieldRule& rule : kRules) {
     if (rule.name == name && (endpoint == Endpoint::kChat ? rule.chat : rule.completions)) {
@@ -209,13 +225,17 @@ Result<int64_t> check_fields(const Json& body, Endpoint endpoint, bool strict) {
     if (!rule) {
       if (strict) {
         return base::invalid(fmt::format("'{}' is no field of this endpoint", name.substr(0, 80)),
-                             "leave it out, or start the server without --strict-fields");
+                             std::string(kStrict));
       }
       ++unknown;
       continue;
     }
     if (rule->use != Use::kRefused || value.is_null() || rule->asks_for_nothing(value)) continue;
     return base::unsupported(fmt::format("'{}' is not supported", name), std::string(rule->reason));
+  }
+  if (endpoint == Endpoint::kChat) {
+    TKM_ASSIGN(const int64_t members, check_members(body, strict));
+    unknown += members;
   }
   return unknown;
 }

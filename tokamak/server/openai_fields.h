@@ -41,8 +41,9 @@ struct FieldRule {
 
 std::span<const FieldRule> field_rules();
 
-/// The number of fields that no rule of `endpoint` names. Errors: unsupported (a refused field asks
-/// for something), invalid (an unknown field, if `strict`).
+/// The number of fields that no rule of `endpoint` names, and of members that no chat message has.
+/// Errors: unsupported (a refused field asks for something), invalid (an unknown field, if
+/// `strict`).
 Result<int64_t> check_fields(const Json& body, Endpoint endpoint, bool strict);
 
 }  // namespace tokamak::server
