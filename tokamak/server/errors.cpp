@@ -83,6 +83,10 @@ Fault fault_of(const Error& error) {
 }
 
 Json error_json(Wire wire, const Fault& fault) {
+Fault shutting_down() {
+  return unavailable("the server is shutting down");
+}
+
   if (wire == Wire::kKServe) return {{"error", fault.message}};
   Json error = {{"message", fault.message}, {"type", fault.type}};
   error["param"] = fault.param ? Json(*fault.param) : Json(nullptr);

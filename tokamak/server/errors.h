@@ -33,6 +33,7 @@ Fault bad_request(std::string message, std::optional<std::string> param = {});
 Fault not_found(std::string message, std::optional<std::string> code = {});
 /// 503 with Retry-After: the server loads its model, or drains.
 Fault unavailable(std::string message);
+Fault shutting_down();
 
 /// {"error": {"message", "type", "param", "code"}}, or {"error": "message"}.
 Json error_json(Wire wire, const Fault& fault);

@@ -56,6 +56,9 @@ class Job {
   virtual void start() = 0;
   /// In the exchange's loop: everything that was written has left.
   virtual void written() = 0;
+  /// In the exchange's loop: the server stops. What is still to come of a stream that has begun is
+  /// its end, which says so.
+  virtual void stop() = 0;
 };
 
 /// One request and the way of its answer to the client. An answer is either one respond(), or

@@ -172,6 +172,52 @@ TEST(Failures, OfTheDeviceEndEveryAnswerAndTheServersHealth) {
   EXPECT_TRUE(test.becomes_idle());
 }
 
+TEST(Failures, OfAServerThatStopsEndEveryAnswerInItsForm) {
+  TestServer::Setup setup;
+  setup.step_time = 5ms;
+  setup.executor.max_running = 2;
+  TestServer test(setup);
+  const int port = test.server->port();
+  Client stream(port), whole(port), waiting(port), kserve(port);
+  stream.send(
+      request_text("POST", "/v1/completions", body_for("/v1/completions", true, "a").dump()));
+  ASSERT_TRUE(stream.read_some());
+  whole.send(
+      request_text("POST", "/v1/completions", body_for("/v1/completions", false, "b").dump()));
+  ASSERT_TRUE(eventually([&] { return test.executor->stats().running == 2; }));
+  waiting.send(
+      request_text("POST", "/v1/completions", body_for("/v1/completions", true, "c").dump()));
+  kserve.send(request_text("POST",
+                           "/v2/models/fake/generate",
+                           Json({{"text_input", "hello"}, {"max_tokens", 400}}).dump()));
+  ASSERT_TRUE(eventually([&] { return test.executor->stats().waiting == 2; }));
+  EXPECT_FALSE(test.server->drain(20ms));
+  test.server->stop();
+
+  const Json error = {{"error",
+                       {{"message", "the server is shutting down"},
+                        {"type", "service_unavailable_error"},
+                        {"param", nullptr},
+                        {"code", "unavailable"}}}};
+  const Answer begun = stream.read_answer();
+  EXPECT_EQ(begun.status, 200);
+  EXPECT_TRUE(begun.complete) << "the stream ends as streams do";
+  const std::vector<std::string> events = begun.events();
+  ASSERT_GE(events.size(), 2u) << begun.body;
+  EXPECT_EQ(events.back(), "[DONE]");
+  EXPECT_EQ(Json::parse(events[events.size() - 2]), error);
+  for (Client* client : {&whole, &waiting}) {
+    const Answer answer = client->read_answer();
+    EXPECT_EQ(answer.status, 503);
+    EXPECT_EQ(answer.json(), error) << answer.body;
+  }
+  const Answer refused = kserve.read_answer();
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_EQ(refused.json(), Json({{"error", "the server is shutting down"}}));
+  EXPECT_TRUE(stream.closed_by_server());
+  EXPECT_TRUE(test.becomes_idle());
+}
+
 TEST(Failures, OfAStepThatNeverEndsEndEveryAnswerAndTheServersHealth) {
   // The step loop's thread outlives the test's server, until the step may end.
   auto gate = std::make_shared<std::promise<void>>();

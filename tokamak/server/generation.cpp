@@ -52,7 +52,7 @@ std::optional<Fault> fault_in(const executor::Finish& finish) {
   if (finish.reason == FinishReason::kError) {
     return fault_of(finish.error.value_or(base::internal_error("an error without a reason")));
   }
-  if (finish.reason == FinishReason::kCancelled) return unavailable("the server is shutting down");
+  if (finish.reason == FinishReason::kCancelled) return shutting_down();
   return {};
 }
 
@@ -89,6 +89,12 @@ class Generation : public Job, public std::enable_shared_from_this<Generation> {
 
   void written() override {
     writing_ = false;
+    pump();
+  }
+
+  void stop() override {
+    if (ended_) return;
+    fault_ = shutting_down();
     pump();
   }
 
@@ -231,10 +237,8 @@ void generate(Service& service, const std::shared_ptr<Exchange>& exchange, Gener
     service.metrics.asked(request);
     auto stream = executor.submit(std::move(request));
     if (!stream.ok()) {
-      return exchange->respond(error_response(wire,
-                                              service.draining()
-                                                  ? unavailable("the server is shutting down")
-                                                  : fault_of(stream.error())));
+      return exchange->respond(
+          error_response(wire, service.draining() ? shutting_down() : fault_of(stream.error())));
     }
     generation->add(std::move(*stream), num_answers);
   }

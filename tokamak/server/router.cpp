@@ -107,7 +107,7 @@ std::optional<Fault> check_media(const HttpRequest& head, Body body) {
 std::optional<Fault> check_state(const Service& service, const Route& route) {
   if (route.needs_model && !service.model()) return unavailable("the model is being loaded");
   if (route.generates && service.draining()) {
-    return unavailable("the server is shutting down");
+    return shutting_down();
   }
   return {};
 }

@@ -17,6 +17,9 @@
 namespace tokamak::server {
 namespace {
 
+/// For the last words of answers that a stop ends: only clients that do not read take so long.
+constexpr std::chrono::milliseconds kFarewell{1000};
+
 /// As many connections as this process may have descriptors for.
 void bound_connections(ServerOptions& options) {
   const int64_t descriptors = raise_descriptor_limit();
@@ -187,6 +190,12 @@ void Server::stop() {
     });
     closed.get_future().wait();
     p.request_threads.stop();
+    for (auto& loop : p.loops) loop->end_answers();
+    const auto end = std::chrono::steady_clock::now() + kFarewell;
+    for (auto& loop : p.loops) {
+      while (loop->is_answering() && std::chrono::steady_clock::now() < end)
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
     for (auto& loop : p.loops) loop->stop();
   });
 }

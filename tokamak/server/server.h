@@ -27,7 +27,8 @@ class Server {
   /// Refuses new generations with 503. Returns true as soon as every request that was taken is
   /// answered, false after `timeout` or when `give_up` returns true, which is asked all the time.
   bool drain(std::chrono::nanoseconds timeout, const std::function<bool()>& give_up = {});
-  /// Closes every socket; generations under way are cancelled.
+  /// Cancels generations under way: answers that have not begun become 503, streams end with an
+  /// event that says so. Then closes every socket.
   void stop();
 
   int port() const;

@@ -127,6 +127,18 @@ void Connection::handler_is_late() {
   refuse(std::move(response));
 }
 
+void Connection::end_answer() {
+  if (!exchange_ || complete_) return;
+  keep_alive_ = false;
+  if (status_ != 0) {
+    if (auto job = job_) job->stop();
+    return;
+  }
+  HttpResponse response = error_response(wire_of(exchange_->request().path), shutting_down());
+  end_exchange();
+  refuse(std::move(response));
+}
+
 // ---- Reading.
 
 void Connection::read() {

@@ -53,6 +53,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   void start();
   void close();
+  /// The server stops: the answer under way ends with an error that says so.
+  void end_answer();
+  bool answering() const { return phase_ == Phase::kAnswer; }
   void check_deadline(std::chrono::steady_clock::time_point now);
 
  private:

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokamak/server/http/event_loop.h"
 
+#include <algorithm>
+#include <future>
 #include <vector>
 
 #include <boost/asio/post.hpp>
@@ -27,6 +29,24 @@ void EventLoop::start(std::chrono::nanoseconds sweep_every) {
       }
     }
   });
+}
+
+void EventLoop::end_answers() {
+  boost::asio::post(context, [this] {
+    std::vector<std::shared_ptr<Connection>> open;
+    for (Connection* connection : connections_) open.push_back(connection->shared_from_this());
+    for (const auto& connection : open) connection->end_answer();
+  });
+}
+
+bool EventLoop::is_answering() {
+  std::promise<bool> answering;
+  boost::asio::post(context, [&] {
+    answering.set_value(std::any_of(connections_.begin(),
+                                    connections_.end(),
+                                    [](const Connection* one) { return one->answering(); }));
+  });
+  return answering.get_future().get();
 }
 
 void EventLoop::stop() {

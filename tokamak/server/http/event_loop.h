@@ -26,6 +26,10 @@ class EventLoop : public std::enable_shared_from_this<EventLoop> {
 
   /// Starts the thread. Each `sweep_every`, connections past their deadline are closed.
   void start(std::chrono::nanoseconds sweep_every);
+  /// From another thread: answers under way end with errors that say that the server stops.
+  void end_answers();
+  /// From another thread: some answer has not left yet.
+  bool is_answering();
   /// Closes all connections and ends the thread.
   void stop();
 
