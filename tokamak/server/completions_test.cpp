@@ -502,5 +502,31 @@ TEST(Completions, RepeatTheRequestId) {
   EXPECT_EQ(answer.status, 400);
 }
 
+TEST(Completions, ErrorsNameFieldsOnlyAsTheirParam) {
+  TestServer::Setup setup;
+  setup.load = false;
+  TestServer test(setup);
+  test.on_sample = [](const runtime::SampleRow&) -> std::optional<Result<runtime::Sampled>> {
+    return base::invalid("no token may be chosen for position 4");
+  };
+  test.load();
+  auto param = [&](const Json& fields) {
+    Json body = {{"prompt", "Once"}, {"max_tokens", 2}};
+    body.update(fields);
+    const Answer answer = test.post("/v1/completions", body);
+    EXPECT_EQ(answer.status, 400) << answer.body;
+    return answer.json()["error"]["param"];
+  };
+  EXPECT_EQ(param({{"min_tokens", 2}}), nullptr) << "no is a word of the sentence";
+  EXPECT_EQ(param({{"temperature", 200}}), "temperature");
+  EXPECT_EQ(param({{"n", "a"}}), "n");
+  EXPECT_EQ(param({{"stop_token_ids", {1, kVocab}}}), "stop_token_ids");
+  EXPECT_EQ(param({{"stream", true}, {"stream_options", {{"include_obfuscation", true}}}}),
+            "stream_options.include_obfuscation");
+  const Answer silent =
+      test.post("/v1/chat/completions", {{"messages", Json::array({{{"role", "user"}}})}});
+  EXPECT_EQ(silent.json()["error"]["param"], "messages[0].content") << silent.body;
+}
+
 }  // namespace
 }  // namespace tokamak::server

@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokamak/server/errors.h"
 
+#include <algorithm>
+#include <cctype>
+#include <iterator>
+
 #include "tokamak/base/log.h"
+#include "tokamak/server/kserve_parameters.h"
+#include "tokamak/server/openai_fields.h"
 
 namespace tokamak::server {
 namespace {
@@ -9,18 +15,50 @@ namespace {
 constexpr std::string_view kInvalidRequest = "invalid_request_error";
 constexpr int kRetryAfterSeconds = 1;
 
-/// The text of an error begins with the thing at fault: `temperature is 3, …` or `'n' must be …`.
+/// Beside the fields that have rules.
+constexpr std::string_view kOtherFields[] = {
+    "tokens", "return_token_strs", "text_input", "instances", "parameters", "streaming"};
+
+bool is_field(std::string_view name) {
+  const auto named = [&](const auto& rule) { return rule.name == name; };
+  return std::any_of(field_rules().begin(), field_rules().end(), named) ||
+         std::any_of(parameter_rules().begin(), parameter_rules().end(), named) ||
+         std::find(std::begin(kOtherFields), std::end(kOtherFields), name) !=
+             std::end(kOtherFields);
+}
+
+size_t name_size(std::string_view text) {
+  size_t size = 0;
+  while (size < text.size() && (std::isalnum(static_cast<unsigned char>(text[size])) ||
+                                text[size] == '_' || text[size] == '-')) {
+    ++size;
+  }
+  return size;
+}
+
+/// Of the text behind a field's name: "[2].content", ".include_usage". An element alone is told as
+/// its list.
+size_t member_size(std::string_view text) {
+  size_t dot = 0;
+  if (text.starts_with('[')) {
+    dot = text.find_first_not_of("0123456789", 1);
+    if (dot == std::string_view::npos || text[dot] != ']') return 0;
+    ++dot;
+  }
+  if (!text.substr(dot).starts_with('.')) return 0;
+  const size_t name = name_size(text.substr(dot + 1));
+  return name == 0 ? 0 : dot + 1 + name;
+}
+
+/// The text of an error begins with the thing at fault: `temperature is 3, …`, `'n' must be …` or
+/// `messages[2].content is …`. Only names of fields are quoted there; any other word may be one of
+/// the sentence.
 std::optional<std::string> thing_at_fault(std::string_view message) {
   const bool quoted = message.starts_with('\'');
   if (quoted) message.remove_prefix(1);
-  size_t end = 0;
-  while (end < message.size() && (std::isalnum(static_cast<unsigned char>(message[end])) ||
-                                  message[end] == '_' || message[end] == '-')) {
-    ++end;
-  }
-  // What is wrong with the body as a whole is no field's fault.
-  if (end == 0 || message.substr(0, end) == "body") return {};
-  return std::string(message.substr(0, end));
+  const size_t size = name_size(message);
+  if (size == 0 || !(quoted || is_field(message.substr(0, size)))) return {};
+  return std::string(message.substr(0, size + (quoted ? 0 : member_size(message.substr(size)))));
 }
 
 Header retry_after() {
@@ -43,6 +81,10 @@ Fault not_found(std::string message, std::optional<std::string> code) {
 
 Fault unavailable(std::string message) {
   return {503, std::move(message), "service_unavailable_error", {}, "unavailable", {retry_after()}};
+}
+
+Fault shutting_down() {
+  return unavailable("the server is shutting down");
 }
 
 Fault fault_of(const Error& error) {
@@ -83,10 +125,6 @@ Fault fault_of(const Error& error) {
 }
 
 Json error_json(Wire wire, const Fault& fault) {
-Fault shutting_down() {
-  return unavailable("the server is shutting down");
-}
-
   if (wire == Wire::kKServe) return {{"error", fault.message}};
   Json error = {{"message", fault.message}, {"type", fault.type}};
   error["param"] = fault.param ? Json(*fault.param) : Json(nullptr);

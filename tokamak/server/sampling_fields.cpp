@@ -105,7 +105,8 @@ Result<std::vector<int32_t>> encode(const Model& model,
                                     std::string_view text,
                                     bool add_special_tokens) {
   if (!model.tokenizer) {
-    return base::unsupported(fmt::format("'{}' has no tokenizer", model.name()), "send token ids");
+    return base::unsupported(fmt::format("model '{}' has no tokenizer", model.name()),
+                             "send token ids");
   }
   return model.tokenizer->encode(text, {.add_special_tokens = add_special_tokens});
 }

@@ -58,7 +58,7 @@ Result<Json> text_of(const HttpRequest& http, const Model& model) {
   TKM_ASSIGN(Json body, parse_object(http.body));
   TKM_RETURN_IF_ERROR(check_requested_model(body, model));
   if (!model.tokenizer) {
-    return base::unsupported(fmt::format("'{}' has no tokenizer", model.name()));
+    return base::unsupported(fmt::format("model '{}' has no tokenizer", model.name()));
   }
   FieldReader reader(body);
   std::vector<int32_t> ids;
@@ -84,7 +84,7 @@ void answer(const ExchangePtr& exchange, Result<Json> result) {
 /// What a client needs to render chats and count tokens itself.
 Result<Json> info_of(const Model& model) {
   if (!model.tokenizer) {
-    return base::unsupported(fmt::format("'{}' has no tokenizer", model.name()));
+    return base::unsupported(fmt::format("model '{}' has no tokenizer", model.name()));
   }
   Json out = model.template_variables;
   out["vocab_size"] = model.tokenizer->vocab_size();
