@@ -32,6 +32,22 @@ TEST(Connection, TakesRequestsSplitAnywhere) {
   }
 }
 
+TEST(Connection, TlsFilesThatCannotBeReadAreNamed) {
+  auto refusal = [](const char* certificate, const char* key) {
+    ServerOptions options;
+    options.port = 0;
+    options.tls_certificate = certificate;
+    options.tls_key = key;
+    return Server::start(options).error().message;
+  };
+  const std::string here = "/proc/self/stat";
+  EXPECT_EQ(refusal("nope.pem", here.c_str()),
+            "tls_certificate nope.pem: No such file or directory");
+  EXPECT_EQ(refusal("/proc/self", here.c_str()), "tls_certificate /proc/self: Is a directory");
+  EXPECT_TRUE(refusal(here.c_str(), here.c_str()).starts_with("tls_certificate " + here));
+  EXPECT_EQ(refusal(here.c_str(), "nope.pem"), "tls_key nope.pem: No such file or directory");
+}
+
 TEST(Connection, AnswersPipelinedRequestsInOrder) {
   TestServer test;
   Client client(test.server->port());

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokamak/server/http/transport.h"
 
+#include <cerrno>
+#include <fstream>
+#include <system_error>
+
 #include <boost/asio/ssl.hpp>
 
 namespace tokamak::server {
@@ -68,9 +72,19 @@ class TlsTransport : public Transport {
   asio::ssl::stream<Socket> stream_;
 };
 
+/// OpenSSL says the same of a file that is not there and of one that holds no PEM.
+Result<void> check_readable(std::string_view what, const std::string& file) {
+  errno = 0;
+  std::ifstream stream(file);
+  if (stream.good() && stream.peek() != std::ifstream::traits_type::eof()) return {};
+  if (errno == 0) return base::invalid(fmt::format("{} {} is empty", what, file));
+  return base::invalid(
+      fmt::format("{} {}: {}", what, file, std::generic_category().message(errno)));
+}
+
 Error tls_error(std::string_view what, const std::string& file, const error_code& error) {
   return base::invalid(fmt::format("{} {}: {}", what, file, error.message()),
-                       "both files must be PEM");
+                       "it must be a PEM file");
 }
 
 }  // namespace
@@ -89,6 +103,8 @@ std::unique_ptr<Transport> tls_transport(Socket socket, asio::ssl::context& cont
 
 Result<std::shared_ptr<asio::ssl::context>> load_tls(const std::string& certificate,
                                                      const std::string& key) {
+  TKM_RETURN_IF_ERROR(check_readable("tls_certificate", certificate));
+  TKM_RETURN_IF_ERROR(check_readable("tls_key", key));
   auto context = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_server);
   context->set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_sslv2 |
                        asio::ssl::context::no_sslv3 | asio::ssl::context::no_tlsv1 |
