@@ -8,9 +8,10 @@ import subprocess
 class Server:
     """`tokamak serve` on a free port; made when it says that it is ready."""
 
-    def __init__(self, program, model, *options):
+    def __init__(self, program, model, *options, log=None):
         self.process = subprocess.Popen(
-            [program, "serve", model, "--port", "0", "--quiet", "--no-tune", *options], stdout=subprocess.PIPE, text=True)
+            [program, "serve", model, "--port", "0", "--quiet", "--no-tune", *options], stdout=subprocess.PIPE, stderr=log,
+            text=True)
         self.told_to_stop = False
         ready = self.wait_for(r"ready: (\S+) at (https?://\S+)/v1")
         if ready is None:

@@ -7,6 +7,7 @@
 
 #include "tokamak/api/llm.h"
 #include "tokamak/base/hash.h"
+#include "tokamak/base/log.h"
 #include "tokamak/cli/command.h"
 #include "tokamak/server/auth.h"
 #include "tokamak/server/model_defaults.h"
@@ -101,8 +102,8 @@ server::Model served_model(const std::shared_ptr<api::Llm>& llm, std::vector<std
 void reload(server::Server& server, const ServeFlags& flags) {
   auto keys = read_keys(flags);
   const Result<void> status = keys.ok() ? server.reload(*keys) : Result<void>(keys.error());
-  print(status.ok() ? fmt::format("read keys and certificates anew: {} keys\n", keys->size())
-                    : fmt::format("keys and certificates stay: {}\n", status.error().text()));
+  if (!status.ok()) return base::log_warn("keys and certificates stay: {}", status.error().text());
+  print(fmt::format("read keys and certificates anew: {} keys\n", keys->size()));
 }
 
 /// Until the first signal, or until nothing can be served any more.
