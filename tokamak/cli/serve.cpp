@@ -51,7 +51,7 @@ void set_signals() {
 
 Result<std::vector<std::string>> read_keys(const ServeFlags& flags) {
   std::vector<std::string> keys = flags.server.api_keys;
-  if (const char* key = std::getenv("TOKAMAK_API_KEY"); key && keys.empty()) {
+  if (const char* key = std::getenv("TOKAMAK_API_KEY"); key && *key && keys.empty()) {
     keys.emplace_back(key);
   }
   if (flags.key_file.empty()) return keys;
