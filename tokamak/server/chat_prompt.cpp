@@ -135,9 +135,10 @@ Result<Prompt> chat_prompt(const Json& body,
   }
   auto rendered = render(chat_template, context, messages, continues);
   if (!rendered.ok()) return of_messages(rendered.error());
-  TKM_ASSIGN(prompt.ids,
-             encode_prompt(
-                 model, *rendered, request.add_special_tokens, request.truncate_prompt_tokens > 0));
+  TKM_ASSIGN(
+      prompt.ids,
+      encode_prompt(
+          model, *rendered, request.add_special_tokens, request.truncate_prompt_tokens != 0));
   return prompt;
 }
 

@@ -300,6 +300,29 @@ TEST(Limits, APromptMuchLongerThanTheContextIsRefusedByItsBeginning) {
   EXPECT_EQ(cut.json()["choices"][0]["text"], TestServer::expected("hello", 6)) << cut.body;
 }
 
+TEST(Limits, APromptMayBeCutToWhatTheContextAllows) {
+  TestServer test;
+  const std::string prompt = std::string(3000, 'a') + "hello";
+  for (const int answer : {1, 6, 100}) {
+    const Answer cut = test.post(
+        kCompletions, {{"prompt", prompt}, {"truncate_prompt_tokens", -1}, {"max_tokens", answer}});
+    EXPECT_EQ(cut.status, 200) << cut.body;
+    EXPECT_EQ(cut.json()["usage"]["prompt_tokens"], 512 - answer);
+  }
+  const Json chat = {{"messages", {{{"role", "user"}, {"content", prompt}}}},
+                     {"truncate_prompt_tokens", -1}};
+  const Answer answer = test.post(kChat, chat);
+  EXPECT_EQ(answer.json()["usage"]["prompt_tokens"], 511) << answer.body;
+  const Answer whole = test.post(
+      kCompletions, {{"prompt", "hello"}, {"truncate_prompt_tokens", -1}, {"max_tokens", 6}});
+  EXPECT_EQ(whole.json()["choices"][0]["text"], TestServer::expected("hello", 6)) << whole.body;
+  for (const int refused : {0, -2}) {
+    const Answer none =
+        test.post(kCompletions, {{"prompt", "a"}, {"truncate_prompt_tokens", refused}});
+    EXPECT_EQ(none.json()["error"]["param"], "truncate_prompt_tokens") << none.body;
+  }
+}
+
 TEST(Limits, TwiceTheInputTakesAtMostTwiceTheTime) {
   TestServer test;
   for (const Case& one : all_cases()) {

@@ -83,7 +83,7 @@ constexpr FieldRule kRules[] = {
     {"max_completion_tokens", kNo, kYes, integer(0)},
     {"min_tokens", kYes, kYes, integer(0)},
     {"ignore_eos", kYes, kYes, kBoolean},
-    {"truncate_prompt_tokens", kYes, kYes, integer(1)},
+    {"truncate_prompt_tokens", kYes, kYes, integer(-1)},
     // Sampling.
     {"temperature", kYes, kYes, number(0, 100)},
     {"top_p", kYes, kYes, number(0, 1)},

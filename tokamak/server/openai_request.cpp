@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokamak/server/openai_request.h"
 
+#include <algorithm>
 #include <limits>
 
+#include "tokamak/server/context_length.h"
 #include "tokamak/server/request_id.h"
 
 namespace tokamak::server {
@@ -88,6 +90,26 @@ void read_max_tokens(FieldReader& reader, OpenAiRequest& request) {
   }
 }
 
+/// -1 is vLLM's for as many as the model takes.
+void read_truncation(FieldReader& reader, OpenAiRequest& request) {
+  constexpr const char* kName = "truncate_prompt_tokens";
+  reader.integer(kName, request.truncate_prompt_tokens, -1, std::numeric_limits<int64_t>::max());
+  if (reader.ok() && reader.find(kName) && request.truncate_prompt_tokens == 0) {
+    reader.fail(base::invalid(fmt::format("{} is 0, must be -1 or at least 1", kName)));
+  }
+}
+
+/// How many tokens of the prompt are left at most. What fits leaves room for the answer that is
+/// asked for, and for a token at least.
+int64_t kept_tokens(const OpenAiRequest& request, const Model& model) {
+  if (request.truncate_prompt_tokens == 0) return std::numeric_limits<int64_t>::max();
+  if (request.truncate_prompt_tokens > 0) return request.truncate_prompt_tokens;
+  const int64_t context = context_tokens(model.info());
+  const int64_t unasked = request.endpoint == Endpoint::kChat ? 1 : kDefaultMaxTokens;
+  const int64_t answer = std::max<int64_t>(1, request.max_tokens.value_or(unasked));
+  return std::max<int64_t>(1, context - std::min(answer, context));
+}
+
 void read_operations(FieldReader& reader, const HttpRequest& http, OpenAiRequest& request) {
   int64_t priority = 0;
   reader.integer("priority", priority, -executor::kMaxPriority, executor::kMaxPriority);
@@ -129,10 +151,7 @@ Result<OpenAiRequest> read_openai_request(const Json& body,
   read_max_tokens(reader, request);
   reader.boolean("add_special_tokens", request.add_special_tokens);
   reader.boolean("skip_special_tokens", request.skip_special_tokens);
-  reader.integer("truncate_prompt_tokens",
-                 request.truncate_prompt_tokens,
-                 1,
-                 std::numeric_limits<int64_t>::max());
+  read_truncation(reader, request);
   reader.boolean("return_tokens_as_token_ids", request.tokens_as_ids);
   reader.boolean("return_token_ids", request.return_token_ids);
   read_operations(reader, http, request);
@@ -146,10 +165,8 @@ executor::Request executor_request(const OpenAiRequest& request,
   executor::Request out;
   out.id = request.id;
   out.prompt = prompt.ids;
-  if (request.truncate_prompt_tokens > 0 &&
-      request.truncate_prompt_tokens < static_cast<int64_t>(out.prompt.size())) {
-    out.prompt.erase(out.prompt.begin(), out.prompt.end() - request.truncate_prompt_tokens);
-  }
+  if (const int64_t kept = kept_tokens(request, model); kept < std::ssize(out.prompt))
+    out.prompt.erase(out.prompt.begin(), out.prompt.end() - kept);
   out.sampling = request.sampling;
   const int64_t room = room_left(out.prompt.size(), model);
   if (request.max_tokens) {

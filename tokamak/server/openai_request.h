@@ -30,7 +30,7 @@ struct OpenAiRequest {
   bool echo = false;
   bool stream = false, include_usage = false, continuous_usage = false;
   bool add_special_tokens = true, skip_special_tokens = true;
-  int64_t truncate_prompt_tokens = 0;  ///< Keep the last so many; 0: all.
+  int64_t truncate_prompt_tokens = 0;  ///< Keep the last so many; 0: all; -1: what fits.
   bool tokens_as_ids = false, return_token_ids = false;
   int priority = 0;
   std::string cache_salt;

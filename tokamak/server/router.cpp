@@ -36,6 +36,9 @@ std::string_view best_pattern(std::string_view path) {
   return best;
 }
 
+/// The target of OPTIONS for the server as a whole (RFC 9110, 9.3.7).
+constexpr std::string_view kServer = "*";
+
 std::string allowed_methods(std::string_view pattern) {
   std::string allowed;
   for (const Route& route : routes()) {
@@ -142,7 +145,9 @@ void tell_options(Service& service, const std::shared_ptr<Exchange>& exchange) {
   if (is_preflight(exchange->request())) {
     response.headers = service.origins.preflight_headers(exchange->request());
   } else {
-    const std::string allowed = allowed_methods(best_pattern(exchange->request().path));
+    const std::string& path = exchange->request().path;
+    const std::string allowed =
+        path == kServer ? "GET, HEAD, POST, OPTIONS" : allowed_methods(best_pattern(path));
     response.headers = {{"Allow", allowed}};
   }
   exchange->respond(std::move(response));
@@ -163,7 +168,8 @@ std::variant<Match, HttpResponse> admit(const Service& service,
   if (service.on_loopback && !auth->needed()) {
     if (auto why = service.origins.objection(head)) return error_response(wire, foreign(*why));
   }
-  if (is_preflight(head) || (head.method == "OPTIONS" && !pattern.empty())) {
+  if (is_preflight(head) ||
+      (head.method == "OPTIONS" && (path.path == kServer || !pattern.empty()))) {
     return Match{&kOptions, std::move(path.path), {}, -1};
   }
   const std::string_view method = head.method == "HEAD" ? "GET" : std::string_view(head.method);

@@ -185,9 +185,19 @@ void Connection::more() {
   read();
 }
 
+/// Some clients end a body with an empty line too many (RFC 9112, 2.2). True if no request has
+/// begun behind it.
+bool Connection::drop_empty_lines() {
+  size_t size = 0;
+  while (buffer_.compare(size, 2, "\r\n") == 0) size += 2;
+  buffer_.erase(0, size);
+  return buffer_.empty() || buffer_ == "\r";
+}
+
 void Connection::advance() {
   const ServerOptions& options = context_.service.options;
   while (phase_ == Phase::kIdle || phase_ == Phase::kHead || phase_ == Phase::kBody) {
+    if (phase_ == Phase::kIdle && drop_empty_lines()) return more();
     if (buffer_.empty() && phase_ != Phase::kBody) return more();
     if (phase_ == Phase::kIdle) {
       enter(Phase::kHead, options.header_timeout_seconds);

@@ -70,6 +70,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void watch_for_reset();
   void more();
   void advance();
+  bool drop_empty_lines();
   void name_request(HttpRequest& request);
   bool admit_head();
   void begin_answer();

@@ -32,6 +32,29 @@ TEST(Connection, TakesRequestsSplitAnywhere) {
   }
 }
 
+TEST(Connection, IgnoresEmptyLinesBeforeARequest) {
+  TestServer test;
+  Client client(test.server->port());
+  for (std::string_view lines : {"\r\n", "\r\n\r\n", ""}) {
+    client.send(std::string(lines) + request_text("GET", "/version") + "\r\n");
+    EXPECT_EQ(client.read_answer().status, 200);
+  }
+  client.send("\r");
+  std::this_thread::sleep_for(5ms);
+  client.send("\n" + request_text("GET", "/version"));
+  EXPECT_EQ(client.read_answer().status, 200);
+  client.send("\n\n" + request_text("GET", "/version"));
+  EXPECT_EQ(client.read_answer().status, 400) << "these are no lines";
+}
+
+TEST(Connection, OptionsOfTheServerAsAWhole) {
+  TestServer test;
+  const Answer answer = test.ask("OPTIONS", "*");
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(answer.headers.at("allow"), "GET, HEAD, POST, OPTIONS");
+  EXPECT_EQ(test.ask("GET", "*").status, 400);
+}
+
 TEST(Connection, TlsFilesThatCannotBeReadAreNamed) {
   auto refusal = [](const char* certificate, const char* key) {
     ServerOptions options;

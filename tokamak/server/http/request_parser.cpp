@@ -94,7 +94,8 @@ struct RequestParser::State {
   std::optional<Fault> read_head() {
     const auto& message = parser.get();
     const std::string_view target = view(message.target());
-    auto path = decode_path(target);
+    const bool of_server = target == "*" && view(message.method_string()) == "OPTIONS";
+    auto path = of_server ? std::optional<std::string>(target) : decode_path(target);
     if (!path) return bad_request("request target is not a valid path");
     head.request.method = std::string(view(message.method_string()));
     head.request.path = std::move(*path);

@@ -15,7 +15,7 @@ Result<Prompt> prompt_of(const Json& value, const OpenAiRequest& request, const 
     TKM_ASSIGN(
         prompt.ids,
         encode_prompt(
-            model, prompt.text, request.add_special_tokens, request.truncate_prompt_tokens > 0));
+            model, prompt.text, request.add_special_tokens, request.truncate_prompt_tokens != 0));
     return prompt;
   }
   TKM_ASSIGN(prompt.ids, read_ids("prompt", value));
