@@ -89,8 +89,7 @@ std::string unused_tensors(const engine::Plan& plan, const tensor::TensorFiles& 
   constexpr size_t kShown = 4;
   std::set<std::string> used = {"lm_head.weight"};
   for (const engine::PlanWeight& weight : plan.weights) {
-    for (const WeightPart& part : weight.parts)
-      used.insert(files.stored_name(part.tensor));
+    for (const WeightPart& part : weight.parts) used.insert(files.stored_name(part.tensor));
   }
   size_t count = 0;
   std::string first;

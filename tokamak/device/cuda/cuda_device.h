@@ -101,7 +101,8 @@ struct TensorMapDesc {
 
 class CudaDevice : public Device {
  public:
-  /// What the GPU of this ordinal is, if we can use it. Errors: unsupported, saying what is missing.
+  /// What the GPU of this ordinal is, if we can use it. Errors: unsupported, saying what is
+  /// missing.
   static Result<DeviceInfo> usable(int ordinal);
   /// The GPU of this ordinal. Errors: those of usable().
   static Result<std::shared_ptr<CudaDevice>> open(int ordinal, int num_threads);
