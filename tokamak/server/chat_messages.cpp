@@ -61,16 +61,9 @@ Result<void> check_calls(const Json& message, size_t index) {
   return {};
 }
 
-/// An assistant's message without content may be for something else: calling tools, or refusing.
+/// Without content, what counts is what else a message is for: calling tools, or refusing.
 Result<Json> content_of(const Json& message, size_t index) {
   const Json* content = base::find(message, "content");
-  const auto& role = message["role"].get_ref<const std::string&>();
-  if (!content && role != "assistant") {
-    return base::invalid(
-        fmt::format("messages[{}].content is missing: a message of the role '{}' needs it",
-                    index,
-                    role.substr(0, 40)));
-  }
   Json text = nullptr;
   if (content) {
     TKM_ASSIGN(text, content_text(*content, index));

@@ -11,8 +11,7 @@ namespace tokamak::server {
 
 /// Messages with roles, content as one text and tool calls as the client sent them. A member that
 /// is null is left out, for templates ask whether a member is there; so is an empty list of calls.
-/// Only an assistant's message may come without content, and only the content of one that calls
-/// tools may be null: see render_chat().
+/// Only the content of a message that calls tools may be null: see render_chat().
 struct ChatMessages {
   Json list = Json::array();
   /// Those of role "developer" that became "system", since the template does not name the role.

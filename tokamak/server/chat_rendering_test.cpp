@@ -205,8 +205,10 @@ TEST(ChatRendering, ShowsNoMessageTheWordNone) {
                     "{% endif %}{% endfor %}",
                     silent),
             "call:{}!r");
-  for (const Json& said : {Json({{"role", "assistant"}}), message("assistant", nullptr)})
-    EXPECT_EQ(chat_of("{{ messages[0].content }}.", Json::array({said})), ".") << said;
+  for (const char* role : {"user", "system", "assistant", "tool"}) {
+    for (const Json& said : {Json({{"role", role}}), message(role, nullptr)})
+      EXPECT_EQ(chat_of("{{ messages[0].content }}.", Json::array({said})), ".") << said;
+  }
 }
 
 TEST(ChatRendering, ShowsCallsInEveryPublishedTemplateThatKnowsThem) {

@@ -314,27 +314,6 @@ TEST(Chat, HandsSettingsOfReasoningToTheTemplate) {
   EXPECT_EQ(content_of(test.post(kPath, body)), TestServer::expected("[user]hi[assistant]low", 4));
 }
 
-TEST(Chat, MessagesNeedContentUnlessAnAssistantSaysThem) {
-  TestServer test;
-  for (const char* role : {"user", "system", "developer", "tool"}) {
-    for (const Json& message : {Json{{"role", role}, {"tool_call_id", "c"}},
-                                Json{{"role", role}, {"content", nullptr}},
-                                Json{{"role", role}, {"contents", "a"}},
-                                Json{{"role", role}, {"refusal", "no"}}}) {
-      const Json body = {{"messages", {user("a"), message}}, {"max_tokens", 1}};
-      for (std::string_view path : {kPath, std::string_view("/tokenize")}) {
-        const Answer answer = test.post(path, body);
-        EXPECT_EQ(answer.status, 400) << path << body;
-        EXPECT_EQ(answer.json()["error"]["message"],
-                  fmt::format("messages[1].content is missing: a message of the role '{}' needs it",
-                              role));
-      }
-    }
-  }
-  const Json silent = {{"role", "assistant"}};
-  EXPECT_EQ(test.post(kPath, {{"messages", {user(""), silent}}, {"max_tokens", 1}}).status, 200);
-}
-
 TEST(Chat, UnknownMembersOfMessagesAreCountedOrRefused) {
   Json message = user("a");
   message["foo"] = 1;

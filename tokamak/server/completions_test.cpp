@@ -523,9 +523,9 @@ TEST(Completions, ErrorsNameFieldsOnlyAsTheirParam) {
   EXPECT_EQ(param({{"stop_token_ids", {1, kVocab}}}), "stop_token_ids");
   EXPECT_EQ(param({{"stream", true}, {"stream_options", {{"include_obfuscation", true}}}}),
             "stream_options.include_obfuscation");
-  const Answer silent =
-      test.post("/v1/chat/completions", {{"messages", Json::array({{{"role", "user"}}})}});
-  EXPECT_EQ(silent.json()["error"]["param"], "messages[0].content") << silent.body;
+  const Answer wrong = test.post("/v1/chat/completions",
+                                 {{"messages", Json::array({{{"role", "user"}, {"content", 3}}})}});
+  EXPECT_EQ(wrong.json()["error"]["param"], "messages") << wrong.body;
 }
 
 }  // namespace
