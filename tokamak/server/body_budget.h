@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <utility>
 
 namespace tokamak::server {
@@ -17,24 +18,28 @@ class BodyBudget {
   explicit BodyBudget(int64_t limit_bytes) : limit_bytes(limit_bytes) {}
 
   /// Whether a body of `bytes` would find room now.
-  bool has_room(int64_t bytes) const { return bytes <= limit_bytes - used_ - bytes; }
-  int64_t used_bytes() const { return used_; }
+  bool has_room(int64_t bytes) const { return bytes <= limit_bytes - *used_ - bytes; }
+  int64_t used_bytes() const { return *used_; }
 
   const int64_t limit_bytes;
 
  private:
   friend class BodyShare;
-  std::atomic<int64_t> used_{0};
+  // Of the shares, too: a request may end behind its server, in the hands of who answered it.
+  std::shared_ptr<std::atomic<int64_t>> used_ = std::make_shared<std::atomic<int64_t>>(0);
 };
 
-/// What one body takes of a budget, until it is destroyed. One thread at a time.
+/// What one body takes of a budget, until it is destroyed; may outlive the budget. One thread at a
+/// time.
 class BodyShare {
  public:
   BodyShare() = default;
-  explicit BodyShare(BodyBudget& budget) : budget_(&budget) {}
+  explicit BodyShare(const BodyBudget& budget)
+      : used_(budget.used_), limit_bytes_(budget.limit_bytes) {}
   BodyShare(BodyShare&& other) noexcept { *this = std::move(other); }
   BodyShare& operator=(BodyShare&& other) noexcept {
-    std::swap(budget_, other.budget_);
+    std::swap(used_, other.used_);
+    std::swap(limit_bytes_, other.limit_bytes_);
     std::swap(bytes_, other.bytes_);
     return *this;
   }
@@ -43,11 +48,11 @@ class BodyShare {
   /// Takes `bytes` in all from now on. False if there is no room, and nothing changes; less than
   /// before always fits.
   bool resize(int64_t bytes) {
-    if (!budget_) return true;
+    if (!used_) return true;
     const int64_t more = bytes - bytes_;
-    const int64_t used = budget_->used_.fetch_add(more) + more;
-    if (more > 0 && bytes > budget_->limit_bytes - used) {
-      budget_->used_ -= more;
+    const int64_t used = used_->fetch_add(more) + more;
+    if (more > 0 && bytes > limit_bytes_ - used) {
+      *used_ -= more;
       return false;
     }
     bytes_ = bytes;
@@ -55,8 +60,8 @@ class BodyShare {
   }
 
  private:
-  BodyBudget* budget_ = nullptr;
-  int64_t bytes_ = 0;
+  std::shared_ptr<std::atomic<int64_t>> used_;
+  int64_t limit_bytes_ = 0, bytes_ = 0;
 };
 
 }  // namespace tokamak::server

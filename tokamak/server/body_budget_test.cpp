@@ -24,6 +24,16 @@ TEST(BodyBudget, GivesBackWhatAShareHad) {
   EXPECT_TRUE(BodyShare().resize(1000)) << "without a budget there is no limit";
 }
 
+TEST(BodyBudget, MayBeGoneBeforeItsShares) {
+  BodyShare share;
+  {
+    BodyBudget budget(100);
+    share = BodyShare(budget);
+    EXPECT_TRUE(share.resize(30));
+  }
+  EXPECT_TRUE(share.resize(10));
+}
+
 TEST(BodyBudget, RefusesLargeBodiesFirst) {
   BodyBudget budget(1 << 20);
   std::vector<BodyShare> greedy;
