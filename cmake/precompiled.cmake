@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Precompiled standard and third-party headers. The lint stage compiles what changed without them, so that each file still
-# proves its own includes.
+# Precompiled standard and third-party headers. `make lint` reads what changed without them, so that each file still proves its
+# own includes.
 option(TOKAMAK_PCH "Precompile the headers that most sources include" ON)
 
 set(library_headers <algorithm> <array> <cmath> <filesystem> <functional> <map> <memory> <optional> <span> <string> <vector>

@@ -143,6 +143,16 @@ TEST(Failures, OfKServesStreamsAreTheirLastEventOrCutThem) {
   EXPECT_FALSE(answer.complete);
 }
 
+/// A stream that has begun and a whole answer that has not, both running.
+void start_answers(TestServer& test, Client& stream, Client& whole) {
+  stream.send(
+      request_text("POST", "/v1/completions", body_for("/v1/completions", true, "a").dump()));
+  ASSERT_TRUE(stream.read_some());
+  whole.send(
+      request_text("POST", "/v1/completions", body_for("/v1/completions", false, "b").dump()));
+  ASSERT_TRUE(eventually([&] { return test.executor->stats().running == 2; }));
+}
+
 TEST(Failures, OfTheDeviceEndEveryAnswerAndTheServersHealth) {
   std::atomic<bool> lost{false};
   TestServer::Setup setup;
@@ -151,12 +161,7 @@ TEST(Failures, OfTheDeviceEndEveryAnswerAndTheServersHealth) {
   TestServer test(setup);
   EXPECT_EQ(test.get("/health").status, 200);
   Client stream(test.server->port()), whole(test.server->port());
-  stream.send(
-      request_text("POST", "/v1/completions", body_for("/v1/completions", true, "a").dump()));
-  ASSERT_TRUE(stream.read_some());
-  whole.send(
-      request_text("POST", "/v1/completions", body_for("/v1/completions", false, "b").dump()));
-  ASSERT_TRUE(eventually([&] { return test.executor->stats().running == 2; }));
+  ASSERT_NO_FATAL_FAILURE(start_answers(test, stream, whole));
   lost = true;
   const std::vector<std::string> events = stream.read_answer().events();
   ASSERT_GE(events.size(), 2u);
@@ -179,12 +184,7 @@ TEST(Failures, OfAServerThatStopsEndEveryAnswerInItsForm) {
   TestServer test(setup);
   const int port = test.server->port();
   Client stream(port), whole(port), waiting(port), kserve(port);
-  stream.send(
-      request_text("POST", "/v1/completions", body_for("/v1/completions", true, "a").dump()));
-  ASSERT_TRUE(stream.read_some());
-  whole.send(
-      request_text("POST", "/v1/completions", body_for("/v1/completions", false, "b").dump()));
-  ASSERT_TRUE(eventually([&] { return test.executor->stats().running == 2; }));
+  ASSERT_NO_FATAL_FAILURE(start_answers(test, stream, whole));
   waiting.send(
       request_text("POST", "/v1/completions", body_for("/v1/completions", true, "c").dump()));
   kserve.send(request_text("POST",
@@ -232,12 +232,7 @@ TEST(Failures, OfAStepThatNeverEndsEndEveryAnswerAndTheServersHealth) {
   {
     TestServer test(setup);
     Client stream(test.server->port()), whole(test.server->port());
-    stream.send(
-        request_text("POST", "/v1/completions", body_for("/v1/completions", true, "a").dump()));
-    ASSERT_TRUE(stream.read_some());
-    whole.send(
-        request_text("POST", "/v1/completions", body_for("/v1/completions", false, "b").dump()));
-    ASSERT_TRUE(eventually([&] { return test.executor->stats().running == 2; }));
+    ASSERT_NO_FATAL_FAILURE(start_answers(test, stream, whole));
     *hang = true;
     const std::vector<std::string> events = stream.read_answer().events();
     ASSERT_GE(events.size(), 2u);
